@@ -1,0 +1,68 @@
+"""Contextual attention: the gap borrows what the photos look like (paper section 3.3, after Yu et al., CVPR 2018)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+SOFTMAX_SCALE = 10.0
+RATE = 2
+PATCH = 3
+NORM_EPSILON = 1e-4
+
+
+def contextual_attention(gap: Tensor, photos: Tensor, skips: Tensor) -> Tensor:
+    """Rebuild the gap's features out of the photos' patches that resemble them.
+
+    Args:
+        gap: the gap's decoder features, (b c h w); h and w even.
+        photos: the decoder features of both photos side by side, (b c h v); v even.
+        skips: the encoder features to paste, in the same places as `photos`, (b c h v).
+
+    Returns:
+        For each place of the gap a weighted sum of patches of `skips`, (b c h w).
+    """
+    height, width = gap.shape[-2:]
+    attention = _fused(_similarity(gap[..., ::RATE, ::RATE], photos[..., ::RATE, ::RATE]))
+    attention = rearrange(attention, "b h w y x -> b (y x) (h w)").mul(SOFTMAX_SCALE).softmax(dim=1)
+    # each photo position owns the 4×4 patch around its 2×2 px; laid down at stride 2, four patches overlap everywhere
+    patches = F.unfold(skips, 2 * RATE, padding=RATE // 2, stride=RATE)
+    return F.fold(patches @ attention, (height, width), 2 * RATE, padding=RATE // 2, stride=RATE) / RATE**2
+
+
+def _similarity(gap: Tensor, photos: Tensor) -> Tensor:
+    """Dot products of every 3×3 gap patch with every normalised 3×3 photo patch: (b h w y x).
+
+    A patch's dot product is the sum over its nine positions of products of single positions, so the products are
+    formed once and summed along both diagonals: a ninth of the arithmetic of unfolding.
+    """
+    products = torch.einsum("b c h w, b c y x -> b h w y x", gap, photos)
+    products = _sum_neighbours(_sum_neighbours(products, 1, 3), 2, 4)
+    at_least_single = torch.promote_types(photos.dtype, torch.float32)  # squares overflow half precision
+    squares = photos.to(at_least_single).square().sum(1)
+    energy = F.avg_pool2d(squares, PATCH, stride=1, padding=PATCH // 2) * PATCH**2
+    norm = (energy + NORM_EPSILON * photos.shape[1] * PATCH**2).sqrt()
+    return products / rearrange(norm, "b y x -> b 1 1 y x").to(products.dtype)
+
+
+def _fused(scores: Tensor) -> Tensor:
+    """Favour neighbours that match neighbours: sum along the diagonals in row-major, then in column-major order."""
+    _, h, w, y, x = scores.shape
+    rows = _sum_neighbours(rearrange(scores, "b h w y x -> b (h w) (y x)"), 1, 2)
+    columns = rearrange(rows, "b (h w) (y x) -> b (w h) (x y)", h=h, y=y)
+    return rearrange(_sum_neighbours(columns, 1, 2), "b (w h) (x y) -> b h w y x", h=h, y=y)
+
+
+def _sum_neighbours(scores: Tensor, gap_dim: int, photo_dim: int) -> Tensor:
+    """Add to each score those of the previous and of the next pair along both dimensions, zero outside."""
+    count = (scores.shape[gap_dim] - 1, scores.shape[photo_dim] - 1)
+
+    def part(tensor: Tensor, start: int) -> Tensor:
+        return tensor.narrow(gap_dim, start, count[0]).narrow(photo_dim, start, count[1])
+
+    total = scores.clone()
+    part(total, 1).add_(part(scores, 0))
+    part(total, 0).add_(part(scores, 1))
+    return total

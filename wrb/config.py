@@ -1,0 +1,46 @@
+"""What a generator is: the few numbers that its weights do not explain by themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+IMAGE_SIZE = 256
+"""Height and width in px of each photo as the network sees it."""
+
+COLUMN_WIDTH = 64
+"""Width in px of one generated column at the network's height (four columns a photo)."""
+
+LEVELS = (0, 1, 2, 3, 4)
+"""Decoder levels that can have a skip connection and attention; level n works at 128 / 2^n px height."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorConfig:
+    """Sizes and options of a `Generator`. The defaults are those of the authors' published weights.
+
+    Raises:
+        ValueError: if a value is out of range.
+    """
+
+    width: int = 64
+    """Channels of the first encoder stage; every other layer is a fixed multiple of it. Even, at least 2."""
+
+    attention_levels: tuple[int, ...] = (1,)
+    """Decoder levels, 0 (outermost) to 4, at which the gap attends to the photos."""
+
+    def __post_init__(self) -> None:
+        if self.width < 2 or self.width % 2:
+            raise ValueError(f"width is {self.width}; it must be an even number of at least 2")
+        object.__setattr__(self, "attention_levels", tuple(sorted(set(self.attention_levels))))
+        if unknown := set(self.attention_levels) - set(LEVELS):
+            raise ValueError(f"attention_levels has {sorted(unknown)}; levels are {list(LEVELS)}")
+
+    @property
+    def stage_channels(self) -> tuple[int, ...]:
+        """Channels of the encoder's maps: skips 0 to 4, then the bottleneck."""
+        return tuple(self.width * factor for factor in (1, 2, 4, 8, 16, 16))
+
+    @property
+    def transfer_channels(self) -> int:
+        """Channels of the map that the bidirectional content transfer works on."""
+        return 8 * self.width

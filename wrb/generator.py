@@ -1,0 +1,212 @@
+"""The generator: encode both photos, transfer their content into the gap, decode one panorama.
+
+Lu, Chang and Chiu, "Bridging the Visual Gap: Wide-Range Image Blending", CVPR 2021, arXiv 2103.15149, section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .attention import contextual_attention
+from .config import IMAGE_SIZE, LEVELS, GeneratorConfig
+from .layers import (
+    GlobalResidualBlock,
+    ResidualBottleneck,
+    SkipHorizontalConnection,
+    conv_unit,
+    leaky_relu,
+    relu,
+    upsample,
+)
+from .transfer import BidirectionalContentTransfer, Sequences
+
+DEFAULT_GAP_COLUMNS = 4
+"""A gap as wide as a photo: what the network was published for."""
+
+
+@dataclass
+class Encoding:
+    """What the encoder keeps of a batch of photos."""
+
+    skips: list[Tensor]
+    """Levels 0 to 4, (b c 128/2^level 128/2^level)."""
+
+    bottleneck: Tensor
+    """(b c 4 4)."""
+
+    transfer: Tensor
+    """The map that the content transfer reads, (b c 4 4)."""
+
+    def to(self, device: torch.device) -> Encoding:
+        """The same on another device."""
+        return self._map(lambda tensor: tensor.to(device))
+
+    def split(self) -> tuple[Encoding, Encoding]:
+        """The first and the second half of the batch."""
+        half = len(self.bottleneck) // 2
+        return self._map(lambda tensor: tensor[:half]), self._map(lambda tensor: tensor[half:])
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> Encoding:
+        return Encoding([function(skip) for skip in self.skips], function(self.bottleneck), function(self.transfer))
+
+
+@dataclass
+class GeneratorOutput:
+    """A panorama and what the training losses look at."""
+
+    panorama: Tensor
+    """(b 3 256 512+64·gap_columns), 0..1."""
+
+    gap_features: Tensor
+    """(b c 4 gap_columns)."""
+
+    sequences: Sequences | None
+    """Both directions of the content transfer, where asked for."""
+
+
+class Generator(nn.Module):
+    """Two 256×256 photos to one panorama with a generated gap between them.
+
+    Parameter names and shapes are those of the authors' published weights; `config` scales the widths.
+    """
+
+    def __init__(self, config: GeneratorConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or GeneratorConfig()
+        stage = self.config.stage_channels
+        transfer = self.config.transfer_channels
+
+        def encoder_stage(level: int, middle: int, blocks: int, *, norm: bool) -> nn.Sequential:
+            down = ResidualBottleneck(stage[level - 1], middle, stage[level], norm=norm, activation=leaky_relu)
+            rest = [
+                ResidualBottleneck(stage[level], middle, norm=norm, activation=leaky_relu) for _ in range(blocks)
+            ]
+            return nn.Sequential(down, *rest)
+
+        def decoder_stage(level: int, middle: int, blocks: int, *, norm: bool) -> nn.Sequential:
+            residual = [ResidualBottleneck(stage[level], middle, norm=norm, activation=relu) for _ in range(blocks)]
+            return nn.Sequential(*residual, upsample(stage[level], stage[level - 1], norm=norm))
+
+        def first_convolution(channels: int, out_channels: int) -> nn.Sequential:
+            conv = nn.Conv2d(channels, out_channels, 4, stride=2, padding=1, bias=False)
+            return conv_unit(conv, activation=leaky_relu())
+
+        self.encoder_stage1_conv1 = first_convolution(3, stage[0])
+        self.encoder_stage1_conv2 = first_convolution(stage[0], stage[1])
+        self.encoder_stage2 = encoder_stage(2, stage[2] // 4, 2, norm=False)
+        self.encoder_stage3 = encoder_stage(3, stage[3] // 4, 3, norm=True)
+        self.encoder_stage4 = encoder_stage(4, stage[4] // 4, 3, norm=True)
+        self.encoder_stage5 = encoder_stage(5, stage[5] // 2, 4, norm=True)
+        self.feature_in = conv_unit(nn.Conv2d(stage[5], transfer, 1), activation=leaky_relu())
+
+        self.BCT = BidirectionalContentTransfer(self.config)
+
+        self.feature_out = conv_unit(nn.Conv2d(transfer, stage[5], 1), activation=leaky_relu())
+        for level in LEVELS:
+            norm = level >= 3
+            channels = stage[level]
+            self.add_module(f"SHC{level}", SkipHorizontalConnection(channels, norm=norm))
+            self.add_module(f"SHC{level}_mid", SkipHorizontalConnection(channels, norm=norm))
+            skip = [nn.InstanceNorm2d(channels, affine=True)] if norm else []
+            self.add_module(f"skip{level}", nn.Sequential(*skip, relu()))
+        self.GRB5 = GlobalResidualBlock(stage[5], dilation=1, norm=True)
+        self.GRB4 = GlobalResidualBlock(stage[4], dilation=2, norm=True)
+        self.GRB3 = GlobalResidualBlock(stage[3], dilation=4, norm=True)
+        self.GRB2 = GlobalResidualBlock(stage[2], dilation=4, norm=False)
+        self.decoder_stage5 = decoder_stage(5, stage[5] // 2, 2, norm=True)
+        self.decoder_stage4 = decoder_stage(4, stage[4] // 4, 3, norm=True)
+        self.decoder_stage3 = decoder_stage(3, stage[3] // 4, 3, norm=True)
+        self.decoder_stage2 = decoder_stage(2, stage[2] // 4, 4, norm=False)
+        self.decoder_stage1 = upsample(stage[1], stage[0], norm=False)
+        self.decoder_stage0 = conv_unit(
+            nn.ConvTranspose2d(stage[0], 3, 4, stride=2, padding=1, bias=False), activation=nn.Sigmoid()
+        )
+
+    def forward(self, left: Tensor, right: Tensor, gap_columns: int = DEFAULT_GAP_COLUMNS) -> Tensor:
+        """Join two photos.
+
+        Args:
+            left: RGB in 0..1, (b 3 256 256).
+            right: the same.
+            gap_columns: width of the gap in columns of 64 px, at least 1.
+
+        Returns:
+            The panorama, RGB in 0..1, (b 3 256 512+64·gap_columns). Its sides are the photos as the network redraws
+            them.
+
+        Raises:
+            ValueError: if a shape or `gap_columns` is not as said.
+        """
+        return self.generate(*self.encode_pair(left, right), gap_columns).panorama
+
+    def encode_pair(self, left: Tensor, right: Tensor) -> tuple[Encoding, Encoding]:
+        """Encode both photos, (b 3 256 256) each, in one pass.
+
+        Raises:
+            ValueError: if a shape is not as said.
+        """
+        if left.shape != right.shape:
+            raise ValueError(f"left is {tuple(left.shape)} and right {tuple(right.shape)}; they must be of one shape")
+        return self.encode(torch.cat([left, right])).split()
+
+    def encode(self, photos: Tensor) -> Encoding:
+        """Encode photos, RGB in 0..1, (b 3 256 256).
+
+        Raises:
+            ValueError: if the shape is not as said.
+        """
+        if photos.ndim != 4 or photos.shape[1:] != (3, IMAGE_SIZE, IMAGE_SIZE):
+            raise ValueError(f"photos are {tuple(photos.shape)}; the network takes (b, 3, {IMAGE_SIZE}, {IMAGE_SIZE})")
+        skips = [self.encoder_stage1_conv1(photos)]
+        for stage in (self.encoder_stage1_conv2, self.encoder_stage2, self.encoder_stage3, self.encoder_stage4):
+            skips.append(stage(skips[-1]))
+        bottleneck = self.encoder_stage5(skips[-1])
+        return Encoding(skips, bottleneck, self.feature_in(bottleneck))
+
+    def generate(
+        self,
+        left: Encoding,
+        right: Encoding,
+        gap_columns: int = DEFAULT_GAP_COLUMNS,
+        *,
+        with_guesses: bool = False,
+    ) -> GeneratorOutput:
+        """Generate the gap between two encoded photos and decode the panorama.
+
+        Args:
+            left: what `encode` returned for the left photos; `right` alike.
+            gap_columns: width of the gap in columns of 64 px, at least 1.
+            with_guesses: also return the content transfer's full sequences, for the consistency loss.
+
+        Raises:
+            ValueError: if `gap_columns` is less than 1.
+        """
+        if gap_columns < 1:
+            raise ValueError(f"gap_columns is {gap_columns}; a gap has at least 1 column")
+        gap_features, sequences = self.BCT(left.transfer, right.transfer, gap_columns, with_guesses=with_guesses)
+        features = torch.cat([left.bottleneck, self.feature_out(gap_features), right.bottleneck], dim=-1)
+        features = self.decoder_stage5(self.GRB5(features))
+        for level in reversed(LEVELS):
+            features = self._join_skips(level, features, left.skips[level], right.skips[level])
+            if level >= 2:
+                features = self.get_submodule(f"GRB{level}")(features)
+            features = self.get_submodule(f"decoder_stage{level}")(features)
+        return GeneratorOutput(features, gap_features, sequences)
+
+    def _join_skips(self, level: int, features: Tensor, left_skip: Tensor, right_skip: Tensor) -> Tensor:
+        """Give the encoder's detail back to the sides, and to the gap where this level has attention."""
+        join, join_gap, finish = (self.get_submodule(name.format(level)) for name in ("SHC{}", "SHC{}_mid", "skip{}"))
+        side = left_skip.shape[-1]
+        left, gap, right = features.split([side, features.shape[-1] - 2 * side, side], dim=-1)
+        if level in self.config.attention_levels:
+            attended = contextual_attention(
+                gap, torch.cat([left, right], dim=-1), torch.cat([left_skip, right_skip], dim=-1)
+            )
+            gap = finish(join_gap(torch.cat([gap, attended], dim=1), gap))
+        sides = torch.cat([torch.cat([left, right]), torch.cat([left_skip, right_skip])], dim=1)
+        left, right = finish(join(sides, torch.cat([left_skip, right_skip]))).chunk(2)
+        return torch.cat([left, gap, right], dim=-1)

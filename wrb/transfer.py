@@ -1,0 +1,122 @@
+"""Bidirectional content transfer: two LSTMs write the gap column by column, from both sides (paper section 3.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from .config import GeneratorConfig
+from .layers import conv_unit, leaky_relu
+
+ROWS = 4
+"""Rows and columns of each photo's map, (b c 4 4)."""
+
+LAYERS = 2
+
+
+class State(NamedTuple):
+    """One LSTM layer's hidden and cell state, (b n) each."""
+
+    hidden: Tensor
+    cell: Tensor
+
+
+class ColumnLSTM(nn.Module):
+    """A two-layer LSTM over columns of `size` numbers, with the parameter names of `nn.LSTM`.
+
+    Unlike `nn.LSTM` it steps without re-packing its weights, and inputs that are known beforehand enter as one matrix
+    product. Gate order: input, forget, cell, output.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        for layer in range(LAYERS):
+            for name, shape in (("weight", (4 * size, size)), ("bias", (4 * size,))):
+                for source in ("ih", "hh"):
+                    parameter = nn.Parameter(torch.empty(shape))
+                    nn.init.uniform_(parameter, -(size**-0.5), size**-0.5)
+                    self.register_parameter(f"{name}_{source}_l{layer}", parameter)
+
+    def read(self, columns: Tensor, states: list[State | None]) -> tuple[Tensor, list[State | None]]:
+        """Run over known columns, (t b n); returns the outputs, (t b n), and the states after the last."""
+        states = list(states)
+        for layer in range(LAYERS):
+            gates_of_inputs = self._input_gates(columns, layer)
+            outputs = []
+            for gates in gates_of_inputs:
+                state = self._step(gates, states[layer], layer)
+                states[layer] = state
+                outputs.append(state.hidden)
+            columns = torch.stack(outputs)
+        return columns, states
+
+    def _input_gates(self, columns: Tensor, layer: int) -> Tensor:
+        bias = self.get_parameter(f"bias_ih_l{layer}") + self.get_parameter(f"bias_hh_l{layer}")
+        return F.linear(columns, self.get_parameter(f"weight_ih_l{layer}"), bias)
+
+    def _step(self, gates: Tensor, state: State | None, layer: int) -> State:
+        if state is not None:
+            gates = gates + F.linear(state.hidden, self.get_parameter(f"weight_hh_l{layer}"))
+        input_gate, forget_gate, candidate, output_gate = gates.chunk(4, dim=-1)
+        cell = input_gate.sigmoid() * candidate.tanh()
+        if state is not None:
+            cell = cell + forget_gate.sigmoid() * state.cell
+        return State(output_gate.sigmoid() * cell.tanh(), cell)
+
+
+@dataclass
+class Sequences:
+    """Both directions' full sequences in reading order of the panorama, (b c 4 w): true side, gap, guessed side."""
+
+    left_to_right: Tensor
+    right_to_left: Tensor
+
+
+class BidirectionalContentTransfer(nn.Module):
+    """Generates the gap's bottleneck features from those of the two photos."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        channels = config.transfer_channels
+        self.LSTM_encoder = ColumnLSTM(channels * ROWS)
+        self.LSTM_decoder = ColumnLSTM(channels * ROWS)
+        self.output = conv_unit(nn.Conv2d(2 * channels, channels, 1), activation=leaky_relu())
+
+    def forward(
+        self, left: Tensor, right: Tensor, gap_columns: int, *, with_guesses: bool = False
+    ) -> tuple[Tensor, Sequences | None]:
+        """Generate the gap.
+
+        Args:
+            left: (b c 4 4), and `right` alike.
+            gap_columns: columns to generate, at least 1.
+            with_guesses: go on past the gap and guess the other photo too, which only the consistency loss needs.
+
+        Returns:
+            The gap's map, (b c 4 gap_columns), and with `with_guesses` the full sequences.
+        """
+        batch = len(left)
+        # both directions share all weights, so they step as one batch: first the rightward, then the leftward
+        own = torch.cat([left, right.flip(-1)])
+        other = torch.cat([right, left.flip(-1)])
+        known = rearrange(own, "b c h w -> w b (c h)")
+        _, states = self.LSTM_encoder.read(rearrange(other, "b c h w -> w b (c h)"), [None] * LAYERS)
+
+        outputs, states = self.LSTM_decoder.read(known, states)
+        columns = [outputs[-1:]]
+        for _ in range(gap_columns - 1 + (ROWS if with_guesses else 0)):
+            output, states = self.LSTM_decoder.read(columns[-1], states)
+            columns.append(output)
+        generated = rearrange(torch.cat(columns), "w b (c h) -> b c h w", h=ROWS)
+
+        rightward, leftward = generated.split(batch)
+        gap = torch.cat([rightward[..., :gap_columns], leftward[..., :gap_columns].flip(-1)], dim=1)
+        sequences = None
+        if with_guesses:
+            sequences = Sequences(torch.cat([left, rightward], -1), torch.cat([leftward.flip(-1), right], -1))
+        return self.output(gap), sequences
