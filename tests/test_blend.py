@@ -1,0 +1,149 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wrb import Generator, GeneratorConfig, blend
+
+MODES = ("keep", "feather", "redraw")
+
+
+@pytest.fixture(scope="module")
+def generator():
+    torch.manual_seed(0)
+    return Generator(GeneratorConfig(width=2)).eval().requires_grad_(False)
+
+
+def photo(height, width, batch=1):
+    """Smooth, so that a step at a seam would stand out."""
+    y, x = torch.meshgrid(torch.linspace(0, 3, height), torch.linspace(0, 3, width), indexing="ij")
+    tint = torch.rand(batch, 3, 1, 1)
+    return 0.5 + 0.2 * torch.sin(x + tint) + 0.2 * torch.cos(y * 1.7 + 4 * tint)
+
+
+sizes = st.integers(1, 700)
+
+
+@settings(max_examples=25, deadline=None)
+@given(left_size=st.tuples(sizes, sizes), right_size=st.tuples(sizes, sizes), factor=st.floats(0.25, 8), data=st.data())
+def test_any_sizes_and_gaps(generator, left_size, right_size, factor, data):
+    height, left_width = left_size
+    left, right = torch.rand(1, 3, *left_size), torch.rand(1, 3, *right_size)
+    copies = left.clone(), right.clone()
+    gap_width = min(8 * height, max(-(-height // 4), round(factor * height)))
+    mode = data.draw(st.sampled_from(MODES))
+    result = blend(generator, left, right, gap_width, photos=mode, feather=data.draw(st.integers(0, 900)))
+
+    right_width = max(1, round(right_size[1] * height / right_size[0]))
+    assert result.panorama.shape == (1, 3, height, left_width + gap_width + right_width)
+    assert torch.isfinite(result.panorama).all()
+    assert 0 <= result.panorama.min() and result.panorama.max() <= 1
+    expected_mask = torch.zeros(1, height, left_width + gap_width + right_width)
+    expected_mask[..., left_width : left_width + gap_width] = 1
+    assert torch.equal(result.gap_mask, expected_mask)
+    assert torch.equal(left, copies[0]) and torch.equal(right, copies[1])
+    if mode == "keep":
+        assert torch.equal(result.panorama[..., :left_width], left)
+        if right_size[0] == height:
+            assert torch.equal(result.panorama[..., -right_width:], right)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_mirrored_photos_have_the_mirrored_geometry(generator, mode):
+    left, right = photo(50, 80), photo(50, 30)
+    straight = blend(generator, left, right, 60, photos=mode, feather=10)
+    mirrored = blend(generator, right.flip(-1), left.flip(-1), 60, photos=mode, feather=10)
+    assert torch.equal(mirrored.gap_mask, straight.gap_mask.flip(-1))
+    outside = straight.gap_mask.bool().logical_not()
+    if mode == "keep":
+        assert torch.equal(mirrored.panorama.flip(-1)[:, :, outside[0]], straight.panorama[:, :, outside[0]])
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("height", [90, 256, 600])
+def test_no_step_at_the_edges_of_the_gap(generator, mode, height):
+    left, right = photo(height, 2 * height), photo(height, height)
+    panorama = blend(generator, left, right, photos=mode, feather=height // 4).panorama
+    steps = panorama.diff(dim=-1).abs().mean(dim=(0, 1, 2))
+    for edge in (2 * height - 1, 3 * height - 1):
+        assert steps[edge] <= 1.25 * steps[height // 2 :].median() + 2 / 255
+
+
+def test_redrawn_photos_are_the_networks_own_at_its_size(generator):
+    left, right = torch.rand(1, 3, 256, 256), torch.rand(1, 3, 256, 256)
+    panorama = blend(generator, left, right, 256, photos="redraw").panorama
+    redrawn = generator(left, right)
+    torch.testing.assert_close(panorama[..., :256], redrawn[..., :256], atol=1e-5, rtol=0)
+    torch.testing.assert_close(panorama[..., -256:], redrawn[..., -256:], atol=1e-5, rtol=0)
+
+
+def test_feathering_ends_where_it_is_told(generator):
+    left, right = torch.rand(1, 3, 128, 200), torch.rand(1, 3, 128, 200)
+    panorama = blend(generator, left, right, 128, photos="feather", feather=40).panorama
+    assert torch.equal(panorama[..., :160], left[..., :160])
+    assert not torch.equal(panorama[..., 160:200], left[..., 160:])
+    assert torch.equal(panorama[..., -160:], right[..., 40:])
+
+
+def test_redrawing_leaves_alone_what_the_network_does_not_see(generator):
+    left, right = torch.rand(1, 3, 64, 300), torch.rand(1, 3, 64, 64)
+    panorama = blend(generator, left, right, photos="redraw").panorama
+    assert torch.equal(panorama[..., :236], left[..., :236])
+
+
+def test_another_gap_width_equals_a_fresh_blend_and_encodes_nothing(generator, monkeypatch):
+    left, right = torch.rand(3, 3, 100, 120), torch.rand(3, 3, 90, 100)
+    fresh = blend(generator, left, right, 222, photos="feather", feather=20, batch_size=2)
+    first = blend(generator, left, right, 50, photos="feather", feather=20, batch_size=2)
+    monkeypatch.setattr(generator, "encode", None)
+    adjusted = first.with_gap_width(222)
+    assert torch.equal(adjusted.panorama, fresh.panorama)
+    assert torch.equal(adjusted.gap_mask, fresh.gap_mask)
+
+
+def test_each_of_a_batch_is_blended_as_if_alone(generator):
+    left, right = torch.rand(3, 3, 70, 60), torch.rand(1, 3, 70, 60)
+    together = blend(generator, left, right, batch_size=2).panorama
+    for number in range(3):
+        alone = blend(generator, left[number : number + 1], right).panorama
+        torch.testing.assert_close(together[number : number + 1], alone, atol=2e-5, rtol=0)
+
+
+def test_progress_counts_every_pass_and_can_end_the_blend(generator):
+    left, right = torch.rand(3, 3, 8, 8), torch.rand(3, 3, 8, 8)
+    seen = []
+    blend(generator, left, right, batch_size=2, on_progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+    def cancel(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        blend(generator, left, right, on_progress=cancel)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"photos": "kept"}, "photos is 'kept'; it is one of 'keep', 'feather', 'redraw'"),
+        ({"feather": -1}, "feather is -1 px"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"gap_width": 0}, "the gap is 0 px wide"),
+        ({"gap_width": 9 * 16}, "16 px high it can be 4 to 128 px"),
+    ],
+)
+def test_bad_options_are_refused_by_name(generator, options, message):
+    with pytest.raises(ValueError, match=message):
+        blend(generator, torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16), **options)
+
+
+def test_an_overflowing_network_is_an_error_not_a_black_gap():
+    generator = Generator(GeneratorConfig(width=2)).eval().requires_grad_(False)
+    generator.decoder_stage0[0].weight.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match="overflows in torch.float32"):
+        blend(generator, torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16))
+
+
+def test_gradients_are_not_recorded(generator):
+    left = torch.rand(1, 3, 16, 16, requires_grad=True)
+    assert not blend(generator, left, left).panorama.requires_grad

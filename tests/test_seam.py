@@ -1,0 +1,49 @@
+import torch
+
+from wrb.seam import meet_edges
+
+
+def laplacian(image):
+    """Of the interior columns, with free top and bottom."""
+    padded = torch.cat([image[..., :1, :], image, image[..., -1:, :]], dim=-2)
+    down = padded[..., 2:, 1:-1] + padded[..., :-2, 1:-1]
+    across = image[..., 2:] + image[..., :-2]
+    return down + across - 4 * image[..., 1:-1]
+
+
+def test_the_gap_keeps_its_gradients_between_edges_it_now_meets():
+    """The correction is the solution of Laplace's equation on the pixel grid, with the edges' lacks as its ends."""
+    gap, left, right = (torch.rand(2, 3, 40, width, dtype=torch.float64) for width in (30, 1, 1))
+    correction = meet_edges(gap, left, right) - gap
+    with_ends = torch.cat([left - gap[..., :1], correction, right - gap[..., -1:]], dim=-1)
+    torch.testing.assert_close(laplacian(with_ends), torch.zeros_like(correction), atol=1e-9, rtol=0)
+
+
+def test_equal_edges_change_nothing():
+    gap = torch.rand(1, 3, 16, 20)
+    torch.testing.assert_close(meet_edges(gap, gap[..., :1], gap[..., -1:]), gap, atol=1e-6, rtol=0)
+
+
+def test_a_difference_of_brightness_spreads_over_the_whole_gap():
+    gap = torch.zeros(1, 3, 16, 9)
+    met = meet_edges(gap, torch.ones(1, 3, 16, 1), torch.zeros(1, 3, 16, 1))
+    torch.testing.assert_close(met[0, 0, 5], torch.arange(9, 0, -1) / 10, atol=1e-5, rtol=0)
+
+
+def test_detail_of_one_row_fades_within_a_few_px():
+    edge = torch.zeros(1, 1, 64, 1)
+    edge[..., 32, 0] = 1
+    met = meet_edges(torch.zeros(1, 1, 64, 100), edge, torch.zeros(1, 1, 64, 1))
+    assert met[..., 32, 0] > 0.2
+    assert met[..., 32, 10] < 0.04
+
+
+def test_sides_are_treated_alike():
+    gap, left, right = torch.rand(1, 3, 20, 15), torch.rand(1, 3, 20, 1), torch.rand(1, 3, 20, 1)
+    mirrored = meet_edges(gap.flip(-1), right, left).flip(-1)
+    torch.testing.assert_close(meet_edges(gap, left, right), mirrored)
+
+
+def test_a_single_pixel_is_the_mean_of_its_ends():
+    met = meet_edges(torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1))
+    torch.testing.assert_close(met, torch.full((1, 1, 1, 1), 0.5))

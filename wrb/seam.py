@@ -1,0 +1,43 @@
+"""How generated pixels meet the photos."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def meet_edges(gap: Tensor, left_edge: Tensor, right_edge: Tensor) -> Tensor:
+    """Shift the gap's colours so that it continues both photos without a step.
+
+    What a photo's last column lacks to the gap's first is carried into the gap by the membrane that has those values at
+    the gap's ends and is smooth in between (Pérez et al., Poisson Image Editing, SIGGRAPH 2003: the gap keeps its
+    gradients). So a difference of brightness fades over the whole gap, and detail within about its own size.
+
+    Args:
+        gap: (b c h w).
+        left_edge: the left photo's last column, (b c h 1); `right_edge` the right photo's first.
+
+    Returns:
+        (b c h w), not clamped.
+    """
+    # both ends in one transform: the right one mirrored, and its membrane mirrored back
+    ends = torch.cat([left_edge - gap[..., :1], right_edge - gap[..., -1:]])
+    from_left, from_right = _membrane(ends, gap.shape[-1]).chunk(2)
+    return gap + from_left + from_right.flip(-1)
+
+
+def _membrane(edge: Tensor, width: int) -> Tensor:
+    """The harmonic function on h × width px that is `edge`, (b c h 1), just left of them and 0 just right of them.
+
+    Its top and bottom are free, so in cosines down the columns every frequency falls off by itself, as a hyperbolic
+    sine: one Fourier transform instead of a system of equations.
+    """
+    height = edge.shape[-2]
+    spectrum = torch.fft.rfft(torch.cat([edge, edge.flip(-2)], dim=-2), dim=-2)
+    frequency = torch.arange(height + 1, device=edge.device, dtype=edge.dtype) * (torch.pi / height)
+    rate = torch.acosh(2 - frequency.cos())[:, None]
+    column = torch.arange(1, width + 1, device=edge.device, dtype=edge.dtype)
+    rest = width + 1 - column
+    falloff = torch.exp(-rate * column) * torch.expm1(-2 * rate * rest) / torch.expm1(-2 * rate * (width + 1))
+    falloff[0] = rest / (width + 1)
+    return torch.fft.irfft(spectrum * falloff, n=2 * height, dim=-2)[..., :height, :]
