@@ -1,0 +1,1 @@
+"""Make your own weights: `python -m training.self_reconstruction --help`."""
