@@ -82,9 +82,7 @@ class Generator(nn.Module):
 
         def encoder_stage(level: int, middle: int, blocks: int, *, norm: bool) -> nn.Sequential:
             down = ResidualBottleneck(stage[level - 1], middle, stage[level], norm=norm, activation=leaky_relu)
-            rest = [
-                ResidualBottleneck(stage[level], middle, norm=norm, activation=leaky_relu) for _ in range(blocks)
-            ]
+            rest = [ResidualBottleneck(stage[level], middle, norm=norm, activation=leaky_relu) for _ in range(blocks)]
             return nn.Sequential(down, *rest)
 
         def decoder_stage(level: int, middle: int, blocks: int, *, norm: bool) -> nn.Sequential:

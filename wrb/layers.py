@@ -56,21 +56,21 @@ class ResidualBottleneck(nn.Module):
         activation: Callable[[], nn.Module],
     ) -> None:
         super().__init__()
-        stride = 1 if out_channels is None else 2
+        self.stride = 1 if out_channels is None else 2
         self.shortcut_path: nn.Module = nn.Identity()
         if out_channels is not None:
-            projection = nn.Conv2d(channels, out_channels, 1, stride=2, bias=False)
-            self.shortcut_path = conv_unit(projection, norm=norm)
+            self.shortcut_path = conv_unit(nn.Conv2d(channels, out_channels, 1, bias=False), norm=norm)
         out_channels = out_channels or channels
         self.conv1 = conv_unit(nn.Conv2d(channels, middle, 1, bias=False), norm=norm, activation=activation())
-        conv2 = nn.Conv2d(middle, middle, 3, stride=stride, padding=1, bias=False)
+        conv2 = nn.Conv2d(middle, middle, 3, stride=self.stride, padding=1, bias=False)
         self.conv2 = conv_unit(conv2, norm=norm, activation=activation())
         self.conv3 = conv_unit(nn.Conv2d(middle, out_channels, 1, bias=False), norm=norm)
         self.activation = activation()
 
     def forward(self, features: Tensor) -> Tensor:
         residual = self.conv3(self.conv2(self.conv1(features)))
-        return self.activation(residual + self.shortcut_path(features))
+        # slicing does what a stride in the 1×1 projection would; oneDNN's backward of that crashes with few channels
+        return self.activation(residual + self.shortcut_path(features[..., :: self.stride, :: self.stride]))
 
 
 class SkipHorizontalConnection(nn.Module):
