@@ -109,9 +109,9 @@ class _EncodedPairs:
     @classmethod
     @torch.no_grad()
     def of(cls, generator: Generator, left: Tensor, right: Tensor) -> _EncodedPairs:
-        """Show the network the squares next to the gap of photos, (b 3 h w) each; keep the results beside the photos."""
+        """Show the network the squares next to the gap of photos, (b 3 h w); what it sees stays on their device."""
         contexts = context(left), context(right[..., : right.shape[-2]].flip(-1))
-        weight = generator.feature_in[0].weight
+        weight = next(generator.parameters())
         images = contexts[0].image.to(weight), contexts[1].image.flip(-1).to(weight)
         encodings = (encoding.to(left.device) for encoding in generator.encode_pair(*images))
         return cls(*contexts, *encodings)
@@ -119,7 +119,7 @@ class _EncodedPairs:
     @torch.no_grad()
     def generate(self, generator: Generator, columns: int) -> tuple[Tensor, Tensor, Tensor]:
         """The redrawn left photos, the gap and the redrawn right photos, float32, (b 3 256 w) beside the photos."""
-        weight = generator.feature_in[0].weight
+        weight = next(generator.parameters())
         encodings = self.left_encoding.to(weight.device), self.right_encoding.to(weight.device)
         panorama = generator.generate(*encodings, columns).panorama.to(self.left.image)
         if not panorama.isfinite().all():

@@ -38,7 +38,7 @@ def prepare_pair(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
 
 def _checked(photos: Tensor, name: str) -> Tensor:
     if photos.ndim != 4 or photos.shape[1] not in (1, 3, 4):
-        raise ValueError(f"{name} is {tuple(photos.shape)}; expected (batch, channels, height, width), channels 1, 3 or 4")
+        raise ValueError(f"{name} is {tuple(photos.shape)}; expected (b, c, h, w), with 1, 3 or 4 channels")
     if 0 in photos.shape:
         raise ValueError(f"{name} is empty: {tuple(photos.shape)}; give at least one photo of at least 1×1 px")
     if not photos.is_floating_point():

@@ -1,0 +1,198 @@
+"""The command line as a user meets it: files, words and exit codes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from tests.golden.seeded import seeded_image
+from wrb.__main__ import main
+from wrb.blend import blend
+from wrb.generator import Generator
+from wrb.images import read_image, write_image
+from wrb.weights import load_generator, read_weights, save_generator
+
+
+@pytest.fixture(scope="module")
+def weights(tiny_generator: Generator, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_generator(tiny_generator, path, metadata={"trained on": "nothing"})
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, with two folders of two photos each."""
+    for seed, name in enumerate(("left/a.png", "left/b.png", "right/c.png", "right/d.png")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_image(seeded_image(seed, size=40, width=50), tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments: str | Path) -> int:
+    """Runs a command in this process, and returns the exit code, which argparse's own exits carry too."""
+    with pytest.raises(SystemExit) as exit_:
+        sys.exit(main([str(argument) for argument in arguments]))
+    assert isinstance(exit_.value.code, int)
+    return exit_.value.code
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+class TestTwoPhotos:
+    def test_in_a_process_of_its_own(self, folder: Path, weights: Path, request: pytest.FixtureRequest) -> None:
+        command = [sys.executable, "-m", "wrb", "left/a.png", "right/c.png", "-o", "out.png", "--gap", "60"]
+        finished = subprocess.run(
+            [*command, "--device", "cpu", "--weights", weights],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(request.config.rootpath)},
+            check=False,
+        )
+        assert (finished.returncode, finished.stdout, finished.stderr) == (0, "out.png\n", "")
+        left, right, panorama = (read_image(folder / name) for name in ("left/a.png", "right/c.png", "out.png"))
+        assert torch.equal(panorama[..., :50], left)
+        assert torch.equal(panorama[..., -50:], right)
+        expected = blend(load_generator(weights), left, right, 60).panorama
+        torch.testing.assert_close(panorama, expected, atol=1.01 / 255, rtol=0)
+
+    def test_options_reach_the_blend(self, folder: Path, weights: Path) -> None:
+        common = ("left/a.png", "right/c.png", "--weights", weights, "--device", "cpu")
+        assert run(*common, "-o", "redraw.png", "--photos", "redraw", "--precision", "bf16") == 0
+        assert run(*common, "-o", "feather.jpg", "--photos", "feather", "--feather", "5") == 0
+        redraw, feather = read_image(Path("redraw.png")), read_image(Path("feather.jpg"))
+        assert redraw.shape == feather.shape == (1, 3, 40, 50 + 40 + 50)
+        left = read_image(Path("left/a.png"))
+        assert (redraw[..., 20:50] - left[..., 20:]).abs().mean() > 0.02
+        assert (feather[..., :44] - left[..., :44]).abs().mean() < 0.02
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ("absent.png right/c.png -o out.png", "there is no file or folder absent.png"),
+            ("left/a.png right -o out.png", "one of LEFT and RIGHT is a folder"),
+            ("left/a.png right/c.png", "required: -o"),
+            ("left/a.png right/c.png -o out.txt", "out.txt does not end in the extension of an image format"),
+            ("left/a.png right/c.png -o absent/out.png", "absent"),
+            ("left/a.png right/c.png -o left/a.png", "left/a.png is one of the photos"),
+            ("left/a.png right/c.png -o out.png --gap 0", "--gap: 0 is not a number of pixels above 0"),
+            ("left/a.png right/c.png -o out.png --gap wide", "--gap: wide is not a number of pixels above 0"),
+            ("left/a.png right/c.png -o out.png --gap 100000", "100000"),
+            ("left/a.png right/c.png -o out.png --feather 9", "--feather is for --photos feather"),
+            ("left/a.png right/c.png -o out.png --random-pairs", "are for two folders"),
+            ("left/a.png right/c.png -o out.png --device abacus", "device abacus cannot be used here"),
+            ("left/a.png right/c.png -o out.png --weights left/a.png", "left/a.png is of an unknown kind"),
+            ("left/a.png broken.png -o out.png", "broken.png cannot be read as an image"),
+            ("left right -o out --seed 3", "--seed is for --random-pairs"),
+            ("info absent", "there is no file absent"),
+            ("convert left/a.png out.pth", "out.pth does not end in .safetensors"),
+            ("convert left/a.png out.safetensors", "left/a.png is of an unknown kind"),
+        ],
+    )
+    def test_a_mistake_is_told_in_one_line(
+        self, arguments: str, message: str, folder: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (folder / "broken.png").write_text("no image")
+        before = names(folder)
+        command = arguments.split()
+        if "-o" in command and "--weights" not in command:
+            command += ["--weights", str(weights)]
+        assert run(*command) == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert message in printed.err
+        assert printed.err.count("\n") == 1
+        assert names(folder) == before
+
+
+class TestFolders:
+    def test_pairs_by_name_order_and_resumes(
+        self, folder: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        command = ("left", "right", "-o", "out/deep", "--weights", weights, "--gap", "10")
+        assert run(*command) == 0
+        out = folder / "out/deep"
+        assert names(out) == {"a__c.png", "b__d.png"}
+        assert torch.equal(read_image(out / "b__d.png")[..., :50], read_image(Path("left/b.png")))
+        assert "2/2" in capsys.readouterr().err
+
+        (out / "a__c.png").unlink()
+        (out / "b__d.png").write_text("there already")
+        assert run(*command) == 0
+        assert read_image(out / "a__c.png").shape == (1, 3, 40, 110)
+        assert (out / "b__d.png").read_text() == "there already"
+
+        assert run(*command[:4], "--weights", "not needed when there is nothing to do") == 0
+
+    def test_random_pairs_in_both_orders(self, folder: Path, weights: Path) -> None:
+        command = ("left", "left", "--random-pairs", "--seed", "5", "--both-orders", "--weights", weights, "-o", "out")
+        assert run(*command) == 0
+        assert names(folder / "out") == {"a__b.png", "b__a.png", "b__a_swapped.png", "a__b_swapped.png"}
+
+    def test_a_bad_file_is_reported_and_skipped(
+        self, folder: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        Path("left/a.png").write_text("no image")
+        assert run("left", "right", "-o", "out", "--weights", weights) == 1
+        assert names(folder / "out") == {"b__d.png"}
+        printed = capsys.readouterr()
+        assert "left/a.png and right/c.png skipped: left/a.png cannot be read as an image" in printed.err
+        assert "1 of 2 panoramas" in printed.out
+
+    def test_unequal_folders_and_empty_ones_are_mistakes(
+        self, folder: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        Path("right/d.png").unlink()
+        assert run("left", "right", "-o", "out", "--weights", weights) == 2
+        assert "2 left and 1 right photos" in capsys.readouterr().err
+        Path("right/c.png").unlink()
+        assert run("left", "right", "-o", "out", "--weights", weights) == 2
+        assert "no images in right" in capsys.readouterr().err
+        assert not Path("out").exists()
+
+
+class TestWeights:
+    def test_info(self, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run("info", weights) == 0
+        printed = [line.split(":", maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+        assert {name: fact.strip() for name, fact in printed} == {
+            "file": str(weights),
+            "format": "safetensors",
+            "width": "2",
+            "attention levels": "1, 3",
+            "parameters": "0.3 million, float32",
+            "trained on": "nothing",
+        }
+
+    def test_convert(self, weights: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        torch.save({"state_dict": load_generator(weights).state_dict()}, "Gen")
+        assert run("convert", "Gen", "full.safetensors") == 0
+        assert run("convert", weights, "half.safetensors", "--dtype", "fp16") == 0
+        full, half = read_weights(Path("full.safetensors")), read_weights(Path("half.safetensors"))
+        assert (full.dtype, full.metadata) == (torch.float32, {})
+        assert (half.dtype, half.metadata) == (torch.float16, {"trained on": "nothing"})
+        assert half.config.attention_levels == (1, 3)
+        for name, tensor in load_generator(weights).state_dict().items():
+            assert torch.equal(full.state_dict[name], tensor)
+            assert torch.equal(half.state_dict[name], tensor.half())
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--help") == 0
+    text = capsys.readouterr().out
+    assert all(word in text for word in ("--gap", "--random-pairs", "info", "convert", "Exit codes"))
+
+
+def test_a_panorama_is_an_ordinary_image(folder: Path, weights: Path) -> None:
+    assert run("left/a.png", "right/c.png", "-o", "out.png", "--weights", weights) == 0
+    with Image.open("out.png") as image:
+        assert (image.mode, image.size) == ("RGB", (140, 40))

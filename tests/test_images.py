@@ -1,0 +1,122 @@
+"""What becomes of every kind of image file on its way in, and that writing loses nothing but the ninth bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from wrb.images import list_images, read_image, require_writable, write_image
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I", "I;16", "F"])
+def test_a_white_image_of_any_mode_is_white(mode: str, tmp_path: Path) -> None:
+    white = {"I": 65535, "I;16": 65535, "F": 1.0}
+    image = Image.new(mode, (5, 3), white[mode]) if mode in white else Image.new("RGB", (5, 3), "white").convert(mode)
+    image.save(tmp_path / "white.tif")
+    photo = read_image(tmp_path / "white.tif")
+    assert photo.shape == (1, 4 if mode in ("LA", "RGBA") else 3, 3, 5)
+    assert photo.dtype == torch.float32
+    torch.testing.assert_close(photo, torch.ones_like(photo), atol=1e-6, rtol=0)
+
+
+def test_sixteen_bits_are_kept(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 1000, 32768, 65535]], np.uint16)).save(tmp_path / "grey.png")
+    expected = torch.tensor([0, 1000, 32768, 65535]) / 65535
+    for channel in read_image(tmp_path / "grey.png")[0]:
+        torch.testing.assert_close(channel, expected[None])
+
+
+@pytest.mark.parametrize(("white", "pixels"), [(1.0, [0.0, 0.5]), (255.0, [0.0, 127.5]), (65535.0, [-3.0, 32767.5])])
+def test_floating_point_images_find_their_white(white: float, pixels: list[float], tmp_path: Path) -> None:
+    Image.fromarray(np.array([[*pixels, white, np.nan]], np.float32)).save(tmp_path / "grey.tif")
+    torch.testing.assert_close(read_image(tmp_path / "grey.tif")[0, 0, 0], torch.tensor([0, 0.5, 1, 0]))
+
+
+def test_a_palette_with_transparency_is_rgba(tmp_path: Path) -> None:
+    image = Image.new("RGB", (2, 1), "red").convert("P", palette=Image.Palette.ADAPTIVE)
+    image.save(tmp_path / "red.png", transparency=0)
+    photo = read_image(tmp_path / "red.png")
+    assert photo[0, :, 0, 0].tolist() == [1, 0, 0, 0]
+
+
+def test_a_turned_photo_is_set_upright(tmp_path: Path) -> None:
+    image = Image.new("RGB", (4, 2), "black")
+    image.putpixel((0, 0), (255, 255, 255))
+    exif = image.getexif()
+    exif[0x0112] = 6  # the camera was held so that the stored rows are columns, right to left
+    image.save(tmp_path / "turned.png", exif=exif)
+    photo = read_image(tmp_path / "turned.png")
+    assert photo.shape == (1, 3, 4, 2)
+    assert photo[0, 0].nonzero().tolist() == [[0, 1]]
+
+
+def test_eight_bits_survive_a_round_trip(tmp_path: Path) -> None:
+    image = torch.arange(256 * 3).reshape(1, 3, 16, 16) % 256 / 255
+    write_image(image, tmp_path / "image.png")
+    assert torch.equal(read_image(tmp_path / "image.png"), image)
+
+
+@pytest.mark.parametrize("extension", [".png", ".jpg", ".JPEG", ".webp", ".tif", ".bmp"])
+def test_the_extension_names_the_format(extension: str, tmp_path: Path) -> None:
+    path = tmp_path / f"image{extension}"
+    require_writable(path)
+    write_image(torch.full((1, 3, 8, 12), 0.5), path)
+    with Image.open(path) as image:
+        assert image.format == Image.registered_extensions()[extension.lower()]
+        assert image.size == (12, 8)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["image", "image.txt", "image.safetensors"])
+def test_unknown_extensions_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="extension"):
+        require_writable(Path(name))
+
+
+def test_an_image_too_large_for_its_format_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="16383"):
+        write_image(torch.zeros(1, 3, 1, 17000), tmp_path / "image.webp")
+    assert not list(tmp_path.iterdir())
+
+
+class TestRefusing:
+    @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n" + bytes(50)])
+    def test_what_is_no_image(self, content: bytes, tmp_path: Path) -> None:
+        path = tmp_path / "photo.png"
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="cannot be read as an image") as error:
+            read_image(path)
+        assert str(path) in str(error.value)
+
+    @pytest.mark.parametrize("extension", ["png", "jpg", "tif", "webp"])
+    def test_a_truncated_image(self, extension: str, tmp_path: Path) -> None:
+        path = tmp_path / f"photo.{extension}"
+        write_image(torch.rand(1, 3, 64, 64), path)
+        path.write_bytes(path.read_bytes()[:-800])
+        with pytest.raises(ValueError, match="cannot be read as an image"):
+            read_image(path)
+
+    def test_an_image_that_would_fill_the_memory(self, tmp_path: Path) -> None:
+        Image.new("1", (30000, 30000)).save(tmp_path / "bomb.png")
+        with pytest.raises(ValueError, match="exceeds limit"):
+            read_image(tmp_path / "bomb.png")
+
+    def test_but_not_a_square_of_8k(self, tmp_path: Path) -> None:
+        Image.new("L", (7680, 7680)).save(tmp_path / "large.png")
+        assert read_image(tmp_path / "large.png").shape == (1, 3, 7680, 7680)
+
+
+def test_a_folder_lists_its_images_by_name(tmp_path: Path) -> None:
+    for name in ("b.PNG", "a.jpg", ".hidden.png", "notes.txt", "model.safetensors"):
+        (tmp_path / name).touch()
+    (tmp_path / "folder.png").mkdir()
+    assert [path.name for path in list_images(tmp_path)] == ["a.jpg", "b.PNG"]
+
+
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no images"):
+        list_images(tmp_path)

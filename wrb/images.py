@@ -1,0 +1,89 @@
+"""Image files to tensors and back: the only place where Pillow's layout and range are met."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from einops import rearrange
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from .files import replacing
+
+FULL_SCALES = (1, 255, 65535)
+"""What white may be in an image of floating-point numbers, which do not say it."""
+
+
+def read_image(path: Path) -> Tensor:
+    """Read a photo as it is meant to be seen: turned as its EXIF data say. Colour profiles are not applied.
+
+    Returns:
+        In 0..1, float32, (1 c h w): RGB, or RGBA where the file has transparency.
+
+    Raises:
+        ValueError: if the file cannot be read, or has more pixels than `PIL.Image.MAX_IMAGE_PIXELS` (89 million).
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                pixels = _to_array(ImageOps.exif_transpose(image))
+    except Exception as error:  # Pillow's readers raise exceptions of many kinds for a damaged file
+        raise ValueError(f"{path} cannot be read as an image: {error}") from error
+    return rearrange(torch.from_numpy(pixels), "h w c -> 1 c h w")
+
+
+def write_image(image: Tensor, path: Path) -> None:
+    """Write an RGB image in 0..1, (1 3 h w), with 8 bits a channel; an existing file is replaced at once.
+
+    Raises:
+        ValueError: if the format that the extension names is unknown or cannot hold an image of this size.
+        OSError: if the file cannot be written.
+    """
+    require_writable(path)
+    pixels = rearrange(image, "1 c h w -> h w c").mul(255).round().to("cpu", torch.uint8)
+    with replacing(path) as partial:
+        Image.fromarray(pixels.numpy()).save(partial, quality=95)
+
+
+def require_writable(path: Path) -> None:
+    """Check that the extension names a format that can be written.
+
+    Raises:
+        ValueError: if not.
+    """
+    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+        raise ValueError(f"{path} does not end in the extension of an image format that can be written, such as .png")
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The files in a folder that have the extension of an image format, by name.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    formats = Image.registered_extensions()
+    images = [path for path in folder.iterdir() if formats.get(path.suffix.lower()) in Image.OPEN]
+    images = sorted(path for path in images if path.is_file() and not path.name.startswith("."))
+    if not images:
+        raise ValueError(f"there are no images in {folder}")
+    return images
+
+
+def _to_array(image: Image.Image) -> np.ndarray:
+    """RGB or RGBA in 0..1, float32, (h w c)."""
+    if image.mode == "F":
+        grey = np.nan_to_num(np.asarray(image))
+        white = next((scale for scale in FULL_SCALES if grey.max() <= scale), grey.max())
+        return _grey_to_rgb(grey / white)
+    if image.mode.startswith("I"):  # 16 bits; Pillow's own conversion would cut them off at 255
+        return _grey_to_rgb(np.asarray(image) / np.float32(65535))
+    rgb = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    return np.asarray(rgb) / np.float32(255)
+
+
+def _grey_to_rgb(grey: np.ndarray) -> np.ndarray:
+    return np.repeat(grey.clip(0, 1).astype(np.float32)[..., None], 3, axis=-1)

@@ -1,0 +1,60 @@
+"""Which photos of two folders are joined, and what the panoramas are called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+
+@dataclass(frozen=True)
+class Job:
+    """One panorama to make."""
+
+    left: Path
+    right: Path
+    output: Path
+
+
+def pair_by_order(lefts: Sequence[Path], rights: Sequence[Path]) -> list[tuple[Path, Path]]:
+    """Pair the first left photo with the first right one, and so on.
+
+    Raises:
+        ValueError: if there are not as many on both sides.
+    """
+    if len(lefts) != len(rights):
+        raise ValueError(
+            f"there are {len(lefts)} left and {len(rights)} right photos; to pair them by name order there must be as "
+            "many, else take --random-pairs"
+        )
+    return list(zip(lefts, rights, strict=True))
+
+
+def pair_randomly(lefts: Sequence[Path], rights: Sequence[Path], seed: int) -> list[tuple[Path, Path]]:
+    """Give each left photo a right one: all different as long as they last, and not itself if both sides are one."""
+    random = Random(seed)
+    if [path.resolve() for path in lefts] == [path.resolve() for path in rights]:
+        ring = random.sample(lefts, len(lefts))
+        return sorted(zip(ring, [*ring[1:], ring[0]], strict=True))
+    shuffled = random.sample(rights, len(rights))
+    return [(left, shuffled[number % len(shuffled)]) for number, left in enumerate(lefts)]
+
+
+def name_panoramas(pairs: Sequence[tuple[Path, Path]], folder: Path, *, both_orders: bool = False) -> list[Job]:
+    """One panorama in `folder` for each pair, and with `both_orders` one of the swapped pair too."""
+    left_names, right_names = (_distinct_names(side) for side in zip(*pairs, strict=True))
+    jobs = []
+    for left, right in pairs:
+        names = left_names[left], right_names[right]
+        jobs.append(Job(left, right, folder / f"{names[0]}__{names[1]}.png"))
+        if both_orders:
+            # marked, as photos of two folders may have the same names
+            jobs.append(Job(right, left, folder / f"{names[1]}__{names[0]}_swapped.png"))
+    return jobs
+
+
+def _distinct_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """A file's name without its extension, unless another file has the same."""
+    stems = [path.stem for path in set(paths)]
+    return {path: path.stem if stems.count(path.stem) == 1 else path.name for path in paths}
