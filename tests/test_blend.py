@@ -9,9 +9,8 @@ MODES = ("keep", "feather", "redraw")
 
 
 @pytest.fixture(scope="module")
-def generator():
-    torch.manual_seed(0)
-    return Generator(GeneratorConfig(width=2)).eval().requires_grad_(False)
+def generator(tiny_generator):
+    return tiny_generator
 
 
 def photo(height, width, batch=1):

@@ -40,7 +40,7 @@ def test_grey_is_repeated_and_transparency_laid_over_black():
     ("photos", "message"),
     [
         (torch.rand(3, 8, 8), r"left is \(3, 8, 8\)"),
-        (torch.rand(1, 2, 8, 8), "channels 1, 3 or 4"),
+        (torch.rand(1, 2, 8, 8), "with 1, 3 or 4 channels"),
         (torch.rand(0, 3, 8, 8), "left is empty"),
         (torch.rand(1, 3, 0, 8), "left is empty"),
         (torch.full((1, 3, 8, 8), torch.nan), "left has 192 values that are NaN"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +44,9 @@ def find_photos(folders: Iterable[Path]) -> list[Path]:
                 logger.warning("skipped %s: %s", path, error)
                 continue
             if scaled_size(width, height)[0] < CROP_SIZE[1] or height < CROP_SIZE[0]:
-                logger.warning("skipped %s: %d×%d px is too small for a %d×%d crop", path, width, height, *CROP_SIZE[::-1])
+                logger.warning(
+                    "skipped %s: %d×%d px is too small for a %d×%d crop", path, width, height, *CROP_SIZE[::-1]
+                )
                 continue
             photos.append(path)
     if not photos:
@@ -87,7 +89,7 @@ class CentralCrops(Dataset):
 
     def __getitem__(self, number: int) -> Tensor:
         image = _read(self.photos[number])
-        return _crop(image.resize(scaled_size(*image.size), Image.Resampling.LANCZOS), (0.5, 0.5))
+        return _crop(image, scaled_size(*image.size), (0.5, 0.5))
 
 
 class RandomCrops(Dataset):
@@ -115,7 +117,7 @@ class RandomCrops(Dataset):
         if self.zoom_out:
             factor = random.uniform(max(CROP_SIZE[1] / width, CROP_SIZE[0] / height), 1.0)
             width, height = max(CROP_SIZE[1], round(width * factor)), max(CROP_SIZE[0], round(height * factor))
-        crop = _crop(image.resize((width, height), Image.Resampling.LANCZOS), random.uniform(size=2))
+        crop = _crop(image, (width, height), random.uniform(size=2))
         return crop.flip(-1) if self.mirror and random.random() < 0.5 else crop
 
 
@@ -143,10 +145,11 @@ def _read(path: Path) -> Image.Image:
         return ImageOps.exif_transpose(image).convert("RGB")
 
 
-def _crop(image: Image.Image, place: tuple[float, float] | np.ndarray) -> Tensor:
-    """Cut out a crop; `place` says where, from 0 (top, left) to 1 (bottom, right)."""
+def _crop(image: Image.Image, size: tuple[int, int], place: Sequence[float] | np.ndarray) -> Tensor:
+    """A crop of the image scaled to `size`; `place` says where, from 0 (left, top) to 1 (right, bottom)."""
     height, width = CROP_SIZE
-    top = round(place[0] * (image.height - height))
-    left = round(place[1] * (image.width - width))
-    pixels = np.asarray(image.crop((left, top, left + width, top + height)))
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
+    left, top = round(place[0] * (size[0] - width)), round(place[1] * (size[1] - height))
+    across, down = image.width / size[0], image.height / size[1]
+    box = (left * across, top * down, (left + width) * across, (top + height) * down)
+    pixels = np.array(image.resize((width, height), Image.Resampling.LANCZOS, box=box))
+    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255

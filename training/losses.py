@@ -17,6 +17,8 @@ SHARPNESS = 0.5
 
 MINIMUM_DISTANCE = 1e-5
 
+MINIMUM_SPREAD = 1e-6
+
 
 def pixel_loss(panorama: Tensor, left: Tensor, gap: Tensor | None, right: Tensor) -> Tensor:
     """Squared error of both redrawn sides, and of the gap with weights that fall towards its centre.
@@ -77,9 +79,11 @@ def consistency_loss(sequences: Sequences, *, normalised: bool = False) -> Tenso
 
 def _feature_distance(features: Tensor, others: Tensor, normalised: bool) -> Tensor:
     features, others = features.float(), others.float()
-    if normalised:
-        return (1 - F.cosine_similarity(features, others, dim=1)).mean()
-    return F.mse_loss(features, others)
+    if not normalised:
+        return F.mse_loss(features, others)
+    # relative to how much each channel varies over the batch: neither smaller nor more uniform features come closer
+    spread = torch.cat([features, others]).var(dim=(0, 2, 3))
+    return ((features - others).square().mean(dim=(0, 2, 3)) / (spread + MINIMUM_SPREAD)).mean()
 
 
 def generator_adversarial_loss(fake: Tensor, real: Tensor) -> Tensor:

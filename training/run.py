@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,13 @@ class TrainingState:
         self.best_validation = float("inf")
 
     _PARTS = ("generator", "discriminator", "average", "generator_optimiser", "discriminator_optimiser")
+
+    @property
+    def averaged_generator(self) -> Generator:
+        """The generator with the moving average of its weights: what is validated and exported."""
+        generator = self.average.module
+        assert isinstance(generator, Generator)
+        return generator
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that changes in a run."""
@@ -92,7 +99,7 @@ class TrainingState:
 
 
 def _placed(network: nn.Module, device: str) -> Any:
-    return network.to(device, memory_format=torch.channels_last)
+    return network.to(device).to(memory_format=torch.channels_last)
 
 
 def _adam(network: nn.Module, weight_decay: float) -> torch.optim.Adam:

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from wrb import Generator, save_generator
+from wrb import save_generator
 
 from .config import SelfReconstructionConfig
 from .data import CentralCrops, Positions, RandomCrops, cut, find_photos, split
@@ -131,8 +131,7 @@ def _validate(
 ) -> None:
     """Write figures and sample panoramas of the averaged weights; keep the weights if they are the best so far."""
     config = state.config
-    generator: Generator = state.average.module
-    generator.eval()
+    generator = state.averaged_generator.eval()
     batches = [batch.to(config.device) for batch in validation]
     with state.autocast():
         figures = validate(generator, texture, batches, texture_weight=config.texture_weight)

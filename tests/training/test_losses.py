@@ -1,0 +1,155 @@
+"""The losses against what the authors' code printed, and what each must do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+
+from tests.golden.seeded import seeded_image, seeded_state_dict
+from training.data import cut
+from training.discriminator import Discriminator
+from training.losses import (
+    consistency_loss,
+    discriminator_adversarial_loss,
+    edge_weight,
+    feature_loss,
+    generator_adversarial_loss,
+    pixel_loss,
+    texture_loss,
+)
+from training.perceptual import EfficientNetLiteFeatures, VGG19Features
+from wrb.transfer import Sequences
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+@pytest.fixture(scope="module")
+def golden():
+    return json.loads((GOLDEN / "training_losses.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def generator(make_generator):
+    return make_generator(seed=1).requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def discriminator():
+    shapes = json.loads((GOLDEN / "discriminator_shapes.json").read_text())
+    discriminator = Discriminator().requires_grad_(False)
+    discriminator.load_state_dict(seeded_state_dict(shapes, 4))
+    return discriminator
+
+
+@pytest.fixture(scope="module")
+def vgg19(tmp_path_factory):
+    features = torchvision.models.vgg19(weights=None).features.state_dict()
+    weights = seeded_state_dict({f"features.{name}": tuple(tensor.shape) for name, tensor in features.items()}, 5)
+    path = tmp_path_factory.mktemp("vgg19") / "vgg19.pth"
+    torch.save(weights, path)
+    return VGG19Features(path)
+
+
+def losses(generator, discriminator, vgg19, left, truth, right, real_panoramas):
+    """All six, of a batch whose first `len(truth)` samples are reconstructions."""
+    count = len(truth)
+    output = generator.generate(*generator.encode_pair(left, right), with_guesses=True)
+    generated = cut(output.panorama)[1][:count]
+    real, fake = discriminator(real_panoramas), discriminator(output.panorama)
+    return {
+        "pixel": pixel_loss(output.panorama, left, truth, right),
+        "texture": 0.01 * texture_loss(vgg19(generated), vgg19(truth)),
+        "feature": feature_loss(output.gap_features[:count], generator.encode(truth).transfer),
+        "consistency": consistency_loss(output.sequences),
+        "generator_adversarial": 0.002 * 0.9 * generator_adversarial_loss(fake, real),
+        "discriminator_adversarial": discriminator_adversarial_loss(fake, real),
+    }
+
+
+@torch.inference_mode()
+def test_self_reconstruction_losses_are_the_golden_ones(generator, discriminator, vgg19, golden):
+    panoramas = torch.cat([seeded_image(41, width=768), seeded_image(42, width=768)])
+    left, truth, right = cut(panoramas)
+    found = losses(generator, discriminator, vgg19, left, truth, right, panoramas)
+    assert {name: value.item() for name, value in found.items()} == pytest.approx(
+        golden["self_reconstruction"], rel=1e-3
+    )
+    logits = golden["self_reconstruction_logits"]
+    assert discriminator(panoramas).flatten().tolist() == pytest.approx(logits["real"], rel=1e-3)
+    assert discriminator(generator(left, right)).flatten().tolist() == pytest.approx(logits["fake"], rel=1e-3)
+
+
+@torch.inference_mode()
+def test_fine_tuning_losses_are_the_golden_ones(generator, discriminator, vgg19, golden):
+    """One reconstruction and one pair of different photos."""
+    panorama = seeded_image(41, width=768)
+    left, truth, right = cut(panorama)
+    lefts, rights = torch.cat([left, seeded_image(43)]), torch.cat([right, seeded_image(44)])
+    real = torch.cat([panorama, seeded_image(45, width=768)])
+    found = losses(generator, discriminator, vgg19, lefts, truth, rights, real)
+    assert {name: value.item() for name, value in found.items()} == pytest.approx(golden["fine_tuning"], rel=1e-3)
+
+
+def test_the_discriminator_has_the_published_keys_and_shapes():
+    shapes = {name: list(tensor.shape) for name, tensor in Discriminator().state_dict().items()}
+    assert shapes == json.loads((GOLDEN / "discriminator_shapes.json").read_text())
+
+
+def test_pixels_near_the_photos_count_most():
+    weight = edge_weight(256)
+    assert weight[0] > 0.99 and weight[-1] > 0.99
+    assert weight[128] < 0.3
+    torch.testing.assert_close(weight, weight.flip(0))
+
+
+def test_texture_loss_is_least_for_the_truth_and_finite_for_nothing_at_all():
+    truth = [torch.rand(2, 16, 8, 8), torch.rand(2, 32, 4, 4)]
+    other = [torch.rand_like(features) for features in truth]
+    assert texture_loss(truth, truth) < texture_loss(other, truth)
+    flat = [torch.zeros_like(features).requires_grad_() for features in truth]
+    loss = texture_loss(flat, truth)
+    loss.backward()
+    assert loss.isfinite() and flat[0].grad.isfinite().all()
+
+
+def test_smaller_or_more_uniform_features_satisfy_the_losses_unless_they_are_normalised():
+    features, truth = torch.rand(2, 8, 4, 4), torch.rand(2, 8, 4, 4)
+    smaller, uniform = (features / 10, truth / 10), (5 + features / 10, 5 + truth / 10)
+    for collapsed in (smaller, uniform):
+        assert feature_loss(*collapsed) < 0.02 * feature_loss(features, truth)
+        normalised = feature_loss(*collapsed, normalised=True)
+        assert normalised.item() == pytest.approx(feature_loss(features, truth, normalised=True).item(), rel=1e-2)
+    sequences = Sequences(torch.rand(2, 8, 4, 12), torch.rand(2, 8, 4, 12))
+    shrunk = Sequences(sequences.left_to_right / 10, sequences.right_to_left / 10)
+    normalised = consistency_loss(shrunk, normalised=True)
+    assert normalised.item() == pytest.approx(consistency_loss(sequences, normalised=True).item(), rel=1e-2)
+
+
+def test_the_truth_of_the_features_is_not_pulled_towards_the_guess():
+    guess, truth = torch.rand(1, 8, 4, 4, requires_grad=True), torch.rand(1, 8, 4, 4, requires_grad=True)
+    feature_loss(guess, truth).backward()
+    assert guess.grad is not None and truth.grad is None
+
+
+def test_vgg19_features_take_the_first_activation_of_blocks_3_and_4(vgg19):
+    maps = vgg19(torch.rand(1, 3, 64, 64))
+    assert [tuple(features.shape) for features in maps] == [(1, 256, 16, 16), (1, 512, 8, 8)]
+    assert all(features.min() == 0 for features in maps)
+
+
+def test_a_file_that_is_no_vgg19_is_refused(tmp_path):
+    torch.save({"classifier.0.weight": torch.zeros(1)}, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match="is no VGG19 of torchvision's layout: it has no features.0.bias"):
+        VGG19Features(tmp_path / "other.pth")
+
+
+def test_efficientnet_features_are_of_strides_8_and_16_and_pass_gradients():
+    images = torch.rand(1, 3, 64, 96, requires_grad=True)
+    maps = EfficientNetLiteFeatures()(images)
+    assert [tuple(features.shape) for features in maps] == [(1, 40, 8, 12), (1, 112, 4, 6)]
+    maps[1].sum().backward()
+    assert images.grad.abs().sum() > 0
