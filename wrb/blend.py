@@ -35,12 +35,14 @@ class Blend:
     photos: EncodedPhotos
     """The photos as the panorama was made from them."""
 
-    def with_gap_width(self, gap_width: int | None = None, *, on_progress: OnProgress | None = None) -> Blend:
+    def with_gap_width(
+        self, gap_width: int | None = None, *, batch_size: int = 4, on_progress: OnProgress | None = None
+    ) -> Blend:
         """The same photos with a gap of another width. They are not encoded again.
 
         Arguments and errors are those of `blend`.
         """
-        return self.photos.fill_gap(gap_width, on_progress or _ignore_progress)
+        return self.photos.fill_gap(gap_width, batch_size, on_progress or _ignore_progress)
 
 
 def blend(
@@ -79,53 +81,47 @@ def blend(
         raise ValueError(f"photos is {photos!r}; it is one of {', '.join(map(repr, get_args(PhotoMode)))}")
     if feather < 0:
         raise ValueError(f"feather is {feather} px; it cannot be negative")
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}; at least one pair is blended at a time")
     left, right = prepare_pair(left, right)
     gap_width = checked_gap_width(gap_width, left.shape[-2])
     on_progress = on_progress or _ignore_progress
-    num_passes = -(-len(left) // batch_size)
-    pairs = []
-    for pair in zip(left.split(batch_size), right.split(batch_size), strict=True):
-        pairs.append(_EncodedPairs.of(generator, *pair))
-        on_progress(len(pairs), 2 * num_passes)
-    encoded = EncodedPhotos(generator, left, right, photos, feather, pairs)
-    return encoded.fill_gap(gap_width, lambda done, total: on_progress(num_passes + done, num_passes + total))
+    encoded = _encode(
+        generator, left, right, photos, feather, batch_size, lambda done, total: on_progress(done, 2 * total)
+    )
+    return encoded.fill_gap(gap_width, batch_size, lambda done, total: on_progress(total + done, 2 * total))
 
 
 def _ignore_progress(done: int, total: int) -> None:
     pass
 
 
-@dataclass(frozen=True)
-class _EncodedPairs:
-    """As many pairs as pass the network at once. Both contexts have the gap to their right."""
+@torch.no_grad()
+def _encode(
+    generator: Generator,
+    left: Tensor,
+    right: Tensor,
+    mode: PhotoMode,
+    feather: int,
+    batch_size: int,
+    on_progress: OnProgress,
+) -> EncodedPhotos:
+    """Show the network the squares next to the gap, `batch_size` pairs at a time."""
+    contexts = context(left), context(right[..., : right.shape[-2]].flip(-1))
+    images = contexts[0].image, contexts[1].image.flip(-1)
+    weight = next(generator.parameters())
+    encodings: list[tuple[Encoding, Encoding]] = []
+    chunks = _chunks(len(left), batch_size)
+    for chunk in chunks:
+        one, other = generator.encode_pair(*(image[chunk].to(weight) for image in images))
+        encodings.append((one.to(left.device), other.to(left.device)))
+        on_progress(len(encodings), len(chunks))
+    left_encoding, right_encoding = (Encoding.cat(side) for side in zip(*encodings, strict=True))
+    return EncodedPhotos(generator, left, right, mode, feather, *contexts, left_encoding, right_encoding)
 
-    left: Context
-    mirrored_right: Context
-    left_encoding: Encoding
-    right_encoding: Encoding
 
-    @classmethod
-    @torch.no_grad()
-    def of(cls, generator: Generator, left: Tensor, right: Tensor) -> _EncodedPairs:
-        """Show the network the squares next to the gap of photos, (b 3 h w); what it sees stays on their device."""
-        contexts = context(left), context(right[..., : right.shape[-2]].flip(-1))
-        weight = next(generator.parameters())
-        images = contexts[0].image.to(weight), contexts[1].image.flip(-1).to(weight)
-        encodings = (encoding.to(left.device) for encoding in generator.encode_pair(*images))
-        return cls(*contexts, *encodings)
-
-    @torch.no_grad()
-    def generate(self, generator: Generator, columns: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The redrawn left photos, the gap and the redrawn right photos, float32, (b 3 256 w) beside the photos."""
-        weight = next(generator.parameters())
-        encodings = self.left_encoding.to(weight.device), self.right_encoding.to(weight.device)
-        panorama = generator.generate(*encodings, columns).panorama.to(self.left.image)
-        if not panorama.isfinite().all():
-            raise FloatingPointError(f"the network overflows in {weight.dtype}; load it in fp32 or bf16")
-        left, gap, right = panorama.split([IMAGE_SIZE, columns * COLUMN_WIDTH, IMAGE_SIZE], dim=-1)
-        return left, gap, right
+def _chunks(length: int, batch_size: int) -> list[slice]:
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; at least one pair is blended at a time")
+    return [slice(start, start + batch_size) for start in range(0, length, batch_size)]
 
 
 @dataclass(frozen=True)
@@ -137,43 +133,59 @@ class EncodedPhotos:
     right: Tensor
     mode: PhotoMode
     feather: int
-    pairs: list[_EncodedPairs]
+    left_context: Context
+    mirrored_right_context: Context
+    left_encoding: Encoding
+    right_encoding: Encoding
 
     @torch.no_grad()
-    def fill_gap(self, gap_width: int | None, on_progress: OnProgress) -> Blend:
+    def fill_gap(self, gap_width: int | None, batch_size: int, on_progress: OnProgress) -> Blend:
         """Generate the gap and put the panoramas together; see `blend`."""
         length, _, height, left_width = self.left.shape
         gap_width = checked_gap_width(gap_width, height)
-        columns = gap_columns(gap_width, height)
         widths = [left_width, gap_width, self.right.shape[-1]]
         panorama = self.left.new_empty(length, 3, height, sum(widths))
-        done = 0
-        for number, pairs in enumerate(self.pairs, start=1):
-            chunk = slice(done, done := done + len(pairs.left.image))
+        chunks = _chunks(length, batch_size)
+        for number, chunk in enumerate(chunks, start=1):
             left, gap, right = panorama[chunk].split(widths, dim=-1)
-            redrawn_left, generated, redrawn_right = pairs.generate(self.generator, columns)
+            redrawn_left, generated, redrawn_right = self._generate(chunk, gap_columns(gap_width, height))
             left.copy_(self.left[chunk])
             right.copy_(self.right[chunk])
             if self.mode != "keep":
-                left_change = self._change(pairs.left, redrawn_left, left.shape[-2:])
-                left[..., -pairs.left.width :].add_(left_change).clamp_(0, 1)
-                right_change = self._change(pairs.mirrored_right, redrawn_right.flip(-1), right.shape[-2:])
-                right[..., : pairs.mirrored_right.width].add_(right_change.flip(-1)).clamp_(0, 1)
+                seen_left, seen_right = self.left_context, self.mirrored_right_context
+                left_change = self._change(redrawn_left - seen_left.image[chunk], seen_left, left.shape[-2:])
+                left[..., -seen_left.width :].add_(left_change).clamp_(0, 1)
+                right_change = self._change(
+                    redrawn_right.flip(-1) - seen_right.image[chunk], seen_right, right.shape[-2:]
+                )
+                right[..., : seen_right.width].add_(right_change.flip(-1)).clamp_(0, 1)
             generated = resize(generated, height, gap_width)
             gap.copy_(meet_edges(generated, left[..., -1:], right[..., :1]).clamp_(0, 1))
-            on_progress(number, len(self.pairs))
+            on_progress(number, len(chunks))
         gap_mask = panorama.new_zeros(length, height, sum(widths))
         gap_mask[..., left_width : left_width + gap_width] = 1
         return Blend(panorama=panorama, gap_mask=gap_mask, photos=self)
 
-    def _change(self, seen: Context, redrawn: Tensor, size: tuple[int, int]) -> Tensor:
-        """What redrawing adds to the photo's pixels next to the gap, (b 3 h width), the gap to its right.
+    def _generate(self, chunk: slice, columns: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The redrawn left photos, the gap and the redrawn right photos, float32, (b 3 256 w), beside the photos."""
+        weight = next(self.generator.parameters())
+        left_encoding = self.left_encoding[chunk].to(weight.device)
+        right_encoding = self.right_encoding[chunk].to(weight.device)
+        panorama = self.generator.generate(left_encoding, right_encoding, columns).panorama.to(self.left)
+        if not panorama.isfinite().all():
+            raise FloatingPointError(f"the network overflows in {weight.dtype}; load it in fp32 or bf16")
+        left, gap, right = panorama.split([IMAGE_SIZE, columns * COLUMN_WIDTH, IMAGE_SIZE], dim=-1)
+        return left, gap, right
 
-        The difference is scaled up, not the redrawing, so a large photo keeps its detail.
+    def _change(self, difference: Tensor, seen: Context, size: tuple[int, int]) -> Tensor:
+        """What redrawing adds to the pixels of a photo of that size, (b 3 h seen.width), the gap to its right.
+
+        The difference that it makes to what the network saw is scaled up, not the redrawing: a large photo keeps its
+        detail.
         """
-        difference = (redrawn - seen.image)[..., -seen.columns :]
+        difference = difference[..., -seen.columns :]
         difference = F.interpolate(difference, (size[0], seen.width), mode="bicubic", antialias=True)
-        distance = torch.arange(seen.width, 0, -1, device=redrawn.device) - 0.5
+        distance = torch.arange(seen.width, 0, -1, device=difference.device) - 0.5
         if self.mode == "feather":
             faded = distance / max(1, min(self.feather, seen.width))
         elif size[1] > seen.width:

@@ -5,7 +5,7 @@ Lu, Chang and Chiu, "Bridging the Visual Gap: Wide-Range Image Blending", CVPR 2
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -45,10 +45,21 @@ class Encoding:
         """The same on another device."""
         return self._map(lambda tensor: tensor.to(device))
 
+    def __getitem__(self, chunk: slice) -> Encoding:
+        """A part of the batch."""
+        return self._map(lambda tensor: tensor[chunk])
+
+    @classmethod
+    def cat(cls, encodings: Sequence[Encoding]) -> Encoding:
+        """Several batches as one."""
+        skips = [torch.cat(level) for level in zip(*(encoding.skips for encoding in encodings), strict=True)]
+        bottlenecks, transfers = zip(*((encoding.bottleneck, encoding.transfer) for encoding in encodings), strict=True)
+        return cls(skips, torch.cat(bottlenecks), torch.cat(transfers))
+
     def split(self) -> tuple[Encoding, Encoding]:
         """The first and the second half of the batch."""
         half = len(self.bottleneck) // 2
-        return self._map(lambda tensor: tensor[:half]), self._map(lambda tensor: tensor[half:])
+        return self[:half], self[half:]
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> Encoding:
         return Encoding([function(skip) for skip in self.skips], function(self.bottleneck), function(self.transfer))
