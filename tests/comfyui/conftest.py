@@ -1,0 +1,90 @@
+"""A real ComfyUI and its real page, started once for all tests that ask for them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.comfyui.server import COMFYUI, ComfyServer
+from wrb.generator import Generator
+from wrb.weights import save_generator
+
+CHROMIUM_OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+PAGE_IS_READY = """() =>
+    window.app?.graph && app.extensionManager && document.querySelector('[data-testid=queue-button]')"""
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, make_generator: Callable[..., Generator]) -> Iterator[ComfyServer]:
+    """A running ComfyUI.
+
+    Its models/wrb holds tiny.safetensors and broken.pth; a folder mapped to wrb holds Gen. Its input folder holds a
+    file that is called like one of the sample photos.
+    """
+    if not (COMFYUI / "main.py").exists():
+        pytest.skip("no ComfyUI to test in: `make test` and `make comfyui` install one")
+    base = tmp_path_factory.mktemp("comfyui")
+    weights = base / "models" / "wrb"
+    weights.mkdir(parents=True)
+    generator = make_generator(width=2)
+    save_generator(generator, weights / "tiny.safetensors")
+    (weights / "broken.pth").write_bytes((weights / "tiny.safetensors").read_bytes()[:1000])
+    (base / "input").mkdir()
+    (base / "input" / "wrb_sample_tea_gardens.jpg").write_bytes(b"the user's own")
+    mapped = base / "mapped"
+    mapped.mkdir()
+    torch.save(generator.state_dict(), mapped / "Gen")
+    extra_model_paths = base / "extra_model_paths.yaml"
+    extra_model_paths.write_text(f"tests:\n  wrb: {mapped}\n")
+    nodes = [Path(__file__).parent / "nodes_out_of_memory.py"]
+    with ComfyServer(base, custom_nodes=nodes, extra_model_paths=extra_model_paths) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium, as the system has it."""
+    if not (chromium := shutil.which("chromium")):
+        pytest.skip("no Chromium to test the page in: `make chromium` installs one where root and apt are there")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, server: ComfyServer) -> Iterator[Page]:
+    """ComfyUI's page, loaded, with nothing in the way."""
+    server.post("/settings", {"Comfy.TutorialCompleted": True})
+    page = browser.new_page(viewport={"width": 1600, "height": 900})
+    page.add_init_script("localStorage.setItem('vueNodesBannerDismissed', 'true')")
+    page.goto(server.url, wait_until="domcontentloaded")
+    page.wait_for_function(PAGE_IS_READY, timeout=60_000)
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="session")
+def take_screenshot() -> Callable[[Page, str], None]:
+    """Keeps what a page shows in .cache/screenshots, for a person to look at."""
+    folder = COMFYUI.parent / "screenshots"
+    folder.mkdir(exist_ok=True)
+
+    def take(page: Page, name: str) -> None:
+        page.screenshot(path=folder / f"{name}.png")
+
+    return take

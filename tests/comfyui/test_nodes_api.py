@@ -1,0 +1,309 @@
+"""The nodes in a real ComfyUI, through its API."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.comfyui.server import PACK, ROOT, ComfyServer, Event, Graph, GraphRefusedError
+
+pytestmark = pytest.mark.comfyui
+
+NODES = {
+    "WRBLoadModel": "Load Wide-Range Blend Model",
+    "WRBBlend": "Wide-Range Blend",
+    "WRBAdjustGap": "Adjust Gap Width",
+}
+
+SAMPLE_HEIGHT = 720
+
+
+def read_sample(name: str) -> np.ndarray:
+    return np.asarray(Image.open(ROOT / "samples" / name).convert("RGB"))
+
+
+def read_workflow(name: str) -> Graph:
+    """An example graph, from the page's format to the API's."""
+    workflow = json.loads((ROOT / "workflows" / f"{name}.json").read_text())
+    links = {link_id: [str(source), slot] for link_id, source, slot, *_ in workflow["links"]}
+    graph: Graph = {}
+    for node in workflow["nodes"]:
+        if node["type"] == "MarkdownNote":
+            continue
+        widgets = [socket["name"] for socket in node["inputs"] if "widget" in socket]
+        inputs: dict[str, Any] = dict(zip(widgets, node["widgets_values"], strict=True))
+        inputs |= {socket["name"]: links[socket["link"]] for socket in node["inputs"] if socket["link"]}
+        graph[str(node["id"])] = {"class_type": node["type"], "inputs": inputs}
+    return graph
+
+
+def blend_graph(
+    *, weights: str = "tiny.safetensors", precision: str = "fp32", batch: int = 1, save_mask: bool = False, **blend: Any
+) -> Graph:
+    """Two sample photos, scaled to 64 px or what `height` says, through the nodes to a picture at node "save"."""
+    height = blend.pop("height", 64)
+    graph: Graph = {
+        "model": {"class_type": "WRBLoadModel", "inputs": {"model_name": weights, "precision": precision}},
+        "blend": {
+            "class_type": "WRBBlend",
+            "inputs": {"model": ["model", 0], "left": ["left batch", 0], "right": ["right", 0]}
+            | {"gap_width": 0, "photos": "keep exactly", "feather": 16}
+            | blend,
+        },
+        "save": {"class_type": "SaveImage", "inputs": {"images": ["blend", 0], "filename_prefix": "test"}},
+        "left batch": {"class_type": "RepeatImageBatch", "inputs": {"image": ["left", 0], "amount": batch}},
+    }
+    for side, sample in (("left", "wrb_sample_desert.jpg"), ("right", "wrb_sample_lake.jpg")):
+        graph[f"load {side}"] = {"class_type": "LoadImage", "inputs": {"image": sample}}
+        graph[side] = {
+            "class_type": "ImageScale",
+            "inputs": {"image": [f"load {side}", 0], "upscale_method": "area", "crop": "disabled"}
+            | {"width": height * 3 // 2, "height": height},
+        }
+    if save_mask:
+        graph["mask"] = {"class_type": "MaskToImage", "inputs": {"mask": ["blend", 1]}}
+        graph["save mask"] = {"class_type": "SaveImage", "inputs": {"images": ["mask", 0], "filename_prefix": "mask"}}
+    return graph
+
+
+def assert_is_generated(gap: np.ndarray) -> None:
+    """It is no flat colour, nor rows or columns of one."""
+    assert gap.std(axis=(0, 1)).min() > 4
+    assert gap.std(axis=0).mean() > 2
+    assert gap.std(axis=1).mean() > 2
+
+
+@pytest.mark.parametrize("node_id", NODES)
+def test_node_is_listed_with_name_category_and_a_tooltip_on_all_it_has(server: ComfyServer, node_id: str) -> None:
+    info = server.get(f"/object_info/{node_id}")[node_id]
+    assert info["display_name"] == NODES[node_id]
+    assert info["category"] == "image/wide-range blend"
+    assert info["description"]
+    for name, (_, options) in info["input"]["required"].items():
+        assert options["tooltip"], name
+    assert all(info["output_tooltips"])
+
+
+@pytest.mark.parametrize("node_id", NODES)
+def test_node_has_a_help_page_that_names_each_input_and_output(server: ComfyServer, node_id: str) -> None:
+    info = server.get(f"/object_info/{node_id}")[node_id]
+    text = server.get_text(f"/extensions/{PACK}/docs/{node_id}.md")
+    for name in [*info["input"]["required"], *info["output_name"]]:
+        assert f"`{name}`" in text
+
+
+def test_pack_loads_in_well_under_a_second(server: ComfyServer) -> None:
+    seconds = re.search(rf"([\d.]+) seconds: .*{PACK}$", server.log.read_text(), re.MULTILINE)
+    assert seconds, "ComfyUI did not report the pack as loaded"
+    assert float(seconds[1]) < 0.5
+
+
+def test_weights_are_listed_built_in_first_then_both_folders(server: ComfyServer) -> None:
+    options = server.get("/object_info/WRBLoadModel")["WRBLoadModel"]["input"]["required"]["model_name"][1]["options"]
+    assert options == ["built-in", "Gen", "broken.pth", "tiny.safetensors"]
+
+
+def test_weights_that_come_while_comfyui_runs_are_found(server: ComfyServer) -> None:
+    added = server.base / "models" / "wrb" / "added later.safetensors"
+    shutil.copyfile(added.with_name("tiny.safetensors"), added)
+    try:
+        assert server.run(blend_graph(weights=added.name)).error is None
+    finally:
+        added.unlink()
+
+
+def test_samples_are_in_the_input_folder_and_replace_nothing(server: ComfyServer) -> None:
+    offered = server.get("/object_info/LoadImage")["LoadImage"]["input"]["required"]["image"][0]
+    assert {path.name for path in (ROOT / "samples").glob("*.jpg")} == set(offered)
+    assert (server.base / "input" / "wrb_sample_tea_gardens.jpg").read_bytes() == b"the user's own"
+
+
+def test_graph_blend_two_photos_runs_as_shipped(server: ComfyServer) -> None:
+    run = server.run(read_workflow("blend_two_photos"))
+    assert run.error is None
+    left, right = read_sample("wrb_sample_desert.jpg"), read_sample("wrb_sample_lake.jpg")
+    panorama = run.picture("5")
+    gap_end = panorama.shape[1] - right.shape[1]
+    assert panorama.shape == (SAMPLE_HEIGHT, left.shape[1] + SAMPLE_HEIGHT + right.shape[1], 3)
+    np.testing.assert_array_equal(panorama[:, : left.shape[1]], left)
+    np.testing.assert_array_equal(panorama[:, gap_end:], right)
+    assert_is_generated(panorama[:, left.shape[1] : gap_end])
+
+
+def test_graph_adjust_gap_runs_as_shipped(server: ComfyServer) -> None:
+    run = server.run(read_workflow("adjust_gap"))
+    assert run.error is None
+    left, right = read_sample("wrb_sample_desert.jpg"), read_sample("wrb_sample_lake.jpg")
+    panorama = run.picture("7")
+    gap_end = panorama.shape[1] - right.shape[1]
+    assert gap_end - left.shape[1] == 1440
+    np.testing.assert_array_equal(panorama[:, : left.shape[1]], left)
+    np.testing.assert_array_equal(panorama[:, gap_end:], right)
+    assert_is_generated(panorama[:, left.shape[1] : gap_end])
+
+
+def test_adjust_gap_makes_what_blend_makes_with_that_gap(server: ComfyServer) -> None:
+    graph = blend_graph(gap_width=100)
+    graph["first"] = {"class_type": "WRBBlend", "inputs": graph["blend"]["inputs"] | {"gap_width": 30}}
+    graph["adjust"] = {"class_type": "WRBAdjustGap", "inputs": {"blend": ["first", 2], "gap_width": 100}}
+    graph["save adjusted"] = {
+        "class_type": "SaveImage",
+        "inputs": {"images": ["adjust", 0], "filename_prefix": "adjusted"},
+    }
+    run = server.run(graph)
+    np.testing.assert_array_equal(run.picture("save adjusted"), run.picture("save"))
+
+
+def test_mask_is_white_exactly_where_the_gap_is(server: ComfyServer) -> None:
+    run = server.run(blend_graph(gap_width=50, save_mask=True))
+    expected = np.zeros((64, 96 + 50 + 96, 3), np.uint8)
+    expected[:, 96 : 96 + 50] = 255
+    np.testing.assert_array_equal(run.picture("save mask"), expected)
+
+
+def test_batch_makes_as_many_panoramas(server: ComfyServer) -> None:
+    run = server.run(blend_graph(batch=3))
+    assert len(run.outputs["save"]["images"]) == 3
+
+
+def test_transparent_photo_is_composited_over_black(server: ComfyServer) -> None:
+    graph = blend_graph()
+    graph["all"] = {"class_type": "SolidMask", "inputs": {"value": 1.0, "width": 96, "height": 64}}
+    graph["transparent"] = {"class_type": "JoinImageWithAlpha", "inputs": {"image": ["left", 0], "alpha": ["all", 0]}}
+    graph["blend"]["inputs"]["left"] = ["transparent", 0]
+    panorama = server.run(graph).picture("save")
+    assert panorama.shape[-1] == 3
+    assert (panorama[:, :96] == 0).all()
+    assert panorama[:, -96:].mean() > 50
+
+
+@pytest.mark.parametrize("photos", ["feather in", "redraw"])
+def test_photos_are_changed_near_the_gap_only_where_asked(server: ComfyServer, photos: str) -> None:
+    kept = server.run(blend_graph(photos="keep exactly", gap_width=51)).picture("save")
+    changed = server.run(blend_graph(photos=photos, gap_width=51)).picture("save")
+    assert (kept != changed)[:, 80:96].any()
+    np.testing.assert_array_equal(changed[:, :20], kept[:, :20])
+
+
+@pytest.mark.parametrize(
+    ("weights", "precision", "tolerance"),
+    [("tiny.safetensors", "auto", 0), ("Gen", "fp32", 0), ("Gen", "fp16", 1), ("Gen", "bf16", 4)],
+)
+def test_same_weights_give_the_same_picture(
+    server: ComfyServer, weights: str, precision: str, tolerance: float
+) -> None:
+    exact = server.run(blend_graph(gap_width=40)).picture("save").astype(float)
+    picture = server.run(blend_graph(weights=weights, precision=precision, gap_width=40)).picture("save")
+    assert np.abs(picture - exact).mean() <= tolerance
+
+
+@pytest.mark.parametrize(
+    ("node", "name", "value", "told"),
+    [
+        ("blend", "gap_width", -1, "smaller than min"),
+        ("blend", "gap_width", 10**6, "bigger than max"),
+        ("blend", "gap_width", "wide", "convert"),
+        ("blend", "feather", -1, "smaller than min"),
+        ("blend", "photos", "forget", "keep exactly, feather in, redraw"),
+        ("model", "model_name", "missing.pth", "built-in, Gen"),
+        ("model", "precision", "int8", "auto, fp32, fp16, bf16"),
+    ],
+)
+def test_bad_value_is_refused_before_the_graph_runs(
+    server: ComfyServer, node: str, name: str, value: object, told: str
+) -> None:
+    graph = blend_graph()
+    graph[node]["inputs"][name] = value
+    with pytest.raises(GraphRefusedError) as refused:
+        server.run(graph)
+    error = refused.value.args[0]["node_errors"][node]["errors"][0]
+    assert name in error["details"]
+    assert told in error["message"] + error["details"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"gap_width": 3}, r"\b3\b.*\b16\b"),
+        ({"gap_width": 64 * 8 + 1}, r"\b513\b.*\b512\b"),
+        ({"weights": "broken.pth"}, r"broken\.pth"),
+    ],
+)
+def test_what_cannot_work_fails_with_a_message_that_says_why(
+    server: ComfyServer, inputs: dict[str, Any], message: str
+) -> None:
+    error = server.run(blend_graph(**inputs)).error
+    assert error
+    assert re.search(message, error), error
+
+
+def test_broken_weights_leave_the_others_working(server: ComfyServer) -> None:
+    assert server.run(blend_graph(weights="broken.pth")).error
+    assert server.run(blend_graph(gap_width=41)).error is None
+
+
+def test_running_out_of_memory_once_is_made_good(server: ComfyServer) -> None:
+    graph = blend_graph(batch=3, gap_width=42)
+    expected = server.run(graph).picture("save")
+    graph["fail"] = {"class_type": "TestOutOfMemoryModel", "inputs": {"model": ["model", 0], "failures": 1}}
+    graph["blend"]["inputs"]["model"] = ["fail", 0]
+    run = server.run(graph)
+    assert run.error is None
+    difference = run.picture("save").astype(int) - expected
+    assert np.abs(difference).max() <= 1
+
+
+def test_running_out_of_memory_for_good_says_what_to_do(server: ComfyServer) -> None:
+    graph = blend_graph()
+    graph["fail"] = {"class_type": "TestOutOfMemoryModel", "inputs": {"model": ["model", 0], "failures": 99}}
+    graph["blend"]["inputs"]["model"] = ["fail", 0]
+    error = server.run(graph).error
+    assert error
+    assert "smaller gap_width" in error
+
+
+def test_progress_moves_and_cancel_stops_within_a_pass(server: ComfyServer) -> None:
+    graph = blend_graph(batch=32)
+
+    def progress(events: list[dict[str, Any]]) -> list[float]:
+        return [event["value"] for event in events if event["node"] == "blend"]
+
+    values = progress(server.run(graph).events_of("progress"))
+    assert values == sorted(values)
+    assert len(set(values)) >= 8
+
+    def cancel_at_first_progress(event: Event) -> None:
+        if event["type"] == "progress":
+            server.post("/interrupt", {})
+
+    graph["blend"]["inputs"]["gap_width"] = 65
+    cancelled = server.run(graph, on_event=cancel_at_first_progress)
+    assert len(cancelled.events_of("execution_interrupted")) == 1
+    assert len(set(progress(cancelled.events_of("progress")))) <= 3
+    assert cancelled.outputs == {}
+    assert server.run(blend_graph(gap_width=43)).error is None
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_over_twenty_runs(server: ComfyServer) -> None:
+    graph = read_workflow("adjust_gap")
+
+    def run_with_gap(width: int) -> None:
+        graph["4"]["inputs"]["gap_width"] = width
+        graph["6"]["inputs"]["gap_width"] = width + 200
+        run = server.run(graph)
+        assert run.error is None
+        assert "4" not in [node for cached in run.events_of("execution_cached") for node in cached["nodes"]]
+
+    for width in (400, 410, 420):
+        run_with_gap(width)
+    before = server.memory()
+    for width in range(300, 400, 5):
+        run_with_gap(width)
+    assert server.memory() - before < 100e6

@@ -1,0 +1,133 @@
+"""What a user does in ComfyUI's real page, in a real browser."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.comfyui.server import PACK, ROOT, ComfyServer
+
+pytestmark = pytest.mark.comfyui
+
+SECOND = 1000
+"""In Playwright's milliseconds."""
+
+RUN_TIMEOUT = 120 * SECOND
+
+TakeScreenshot = Callable[[Page, str], None]
+
+PICTURES_ARE_THERE = """() => app.graph.nodes
+    .filter(node => ['SaveImage', 'PreviewImage', 'MaskPreview'].includes(node.type))
+    .every(node => node.imgs?.length && node.imgs.every(image => image.complete && image.naturalWidth))"""
+
+SAVED_SIZE = """() => {
+    const [image] = app.graph.nodes.find(node => node.type === 'SaveImage').imgs
+    return [image.naturalWidth, image.naturalHeight]
+}"""
+
+DROP_FILE = """([canvas, content, name]) => {
+    const bytes = Uint8Array.from(atob(content), character => character.charCodeAt(0))
+    const dropped = new DataTransfer()
+    dropped.items.add(new File([bytes], name, {type: 'image/png'}))
+    for (const event of ['dragenter', 'dragover', 'drop'])
+        canvas.dispatchEvent(new DragEvent(event, {dataTransfer: dropped, bubbles: true, cancelable: true}))
+}"""
+
+
+def open_template(page: Page, name: str) -> None:
+    """Load an example graph as a user does: from the browser of templates."""
+    page.get_by_role("button", name="Templates").click()
+    page.get_by_text(PACK, exact=True).click()
+    page.get_by_test_id(f"template-workflow-{name}").click()
+    page.wait_for_function("() => app.graph.nodes.some(node => node.type === 'WRBBlend')")
+    fit_view(page)
+
+
+def fit_view(page: Page) -> None:
+    page.evaluate("() => app.extensionManager.command.execute('Comfy.Canvas.FitView')")
+    page.wait_for_timeout(SECOND)  # it glides there
+
+
+def run_and_wait_for_pictures(page: Page) -> None:
+    page.get_by_test_id("queue-button").click()
+    page.wait_for_function(PICTURES_ARE_THERE, timeout=RUN_TIMEOUT)
+
+
+def current_graph(page: Page) -> dict[str, Any]:
+    """Nodes by id, with their type, values and links, as the page has them now."""
+    workflow = json.loads(page.evaluate("() => JSON.stringify(app.graph.serialize())"))
+    nodes = {node["id"]: (node["type"], node.get("widgets_values")) for node in workflow["nodes"]}
+    return {"nodes": nodes, "links": sorted(workflow["links"])}
+
+
+def expect_no_toast(page: Page) -> None:
+    expect(page.locator(".p-toast-message")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("template", "panorama_width"), [("blend_two_photos", 1080 + 720 + 1280), ("adjust_gap", 1080 + 1440 + 1280)]
+)
+def test_template_runs_and_its_picture_brings_the_graph_back(
+    page: Page, server: ComfyServer, take_screenshot: TakeScreenshot, template: str, panorama_width: int
+) -> None:
+    open_template(page, template)
+    expect_no_toast(page)
+    graph = current_graph(page)
+    run_and_wait_for_pictures(page)
+    expect_no_toast(page)
+    take_screenshot(page, template)
+    assert page.evaluate(SAVED_SIZE) == [panorama_width, 720]
+
+    saved = max((server.base / "output").glob("panorama*.png"), key=lambda path: path.stat().st_mtime)
+    page.evaluate("() => app.graph.clear()")
+    canvas = page.locator("canvas#graph-canvas").element_handle()
+    page.evaluate(DROP_FILE, [canvas, base64.b64encode(saved.read_bytes()).decode(), saved.name])
+    page.wait_for_function("() => app.graph.nodes.some(node => node.type === 'WRBBlend')")
+    expect_no_toast(page)
+    assert current_graph(page) == graph
+
+
+def test_shipped_workflow_is_what_the_page_makes_of_it(page: Page) -> None:
+    """So that opening and saving it again changes nothing that counts."""
+    for path in sorted((ROOT / "workflows").glob("*.json")):
+        workflow = json.loads(path.read_text())
+        page.evaluate("workflow => app.loadGraphData(workflow)", workflow)
+        page.wait_for_function("count => app.graph.nodes.length === count", arg=len(workflow["nodes"]))
+        nodes = {node["id"]: (node["type"], node["widgets_values"]) for node in workflow["nodes"]}
+        assert current_graph(page) == {"nodes": nodes, "links": sorted(workflow["links"])}
+
+
+def test_every_workflow_has_a_thumbnail(page: Page, take_screenshot: TakeScreenshot) -> None:
+    page.get_by_role("button", name="Templates").click()
+    page.get_by_text(PACK, exact=True).click()
+    for path in (ROOT / "workflows").glob("*.json"):
+        image = page.get_by_test_id(f"template-workflow-{path.stem}").locator("img").first
+        expect(image).to_have_js_property("complete", True)
+        assert image.evaluate("image => image.naturalWidth") > 0
+    take_screenshot(page, "templates")
+
+
+def test_help_page_opens_from_the_selected_node(page: Page, take_screenshot: TakeScreenshot) -> None:
+    open_template(page, "blend_two_photos")
+    page.evaluate("() => app.canvas.selectNode(app.graph.nodes.find(node => node.type === 'WRBBlend'))")
+    page.get_by_test_id("info-button").click()
+    expect(page.get_by_text("RGBA is composited over black")).to_be_visible()
+    take_screenshot(page, "help")
+
+
+def test_bad_value_is_shown_to_the_user(page: Page, take_screenshot: TakeScreenshot) -> None:
+    open_template(page, "blend_two_photos")
+    page.evaluate(
+        """() => {
+            const blend = app.graph.nodes.find(node => node.type === 'WRBBlend')
+            blend.widgets.find(widget => widget.name === 'gap_width').value = 100
+        }"""
+    )
+    page.get_by_test_id("queue-button").click()
+    expect(page.get_by_text("the gap is 100 px wide")).to_be_visible(timeout=RUN_TIMEOUT)
+    take_screenshot(page, "bad value")
