@@ -1,0 +1,68 @@
+"""Draw the example graphs' thumbnails and the pack's icon from what the built-in model makes of two sample photos.
+
+Run after the built-in model has changed: make thumbnails
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from wrb import blend, load_generator
+
+ROOT = Path(__file__).parents[1]
+SIZE = 240
+"""Height and width in px of each photo in a thumbnail."""
+
+MARGIN = 12
+BLANK = (70, 70, 70)
+BACKGROUND = (24, 24, 27)
+
+
+def read_square(name: str, gap_side: str) -> Image.Image:
+    """The square of a sample photo next to the gap."""
+    photo = Image.open(ROOT / "samples" / name)
+    left = photo.width - photo.height if gap_side == "right" else 0
+    return photo.crop((left, 0, left + photo.height, photo.height)).resize((SIZE, SIZE), Image.Resampling.LANCZOS)
+
+
+def to_tensor(image: Image.Image) -> Tensor:
+    """(1 3 h w) in 0..1."""
+    return torch.from_numpy(np.asarray(image) / np.float32(255)).permute(2, 0, 1)[None]
+
+
+def to_image(panorama: Tensor) -> Image.Image:
+    """The first of (b 3 h w) in 0..1."""
+    return Image.fromarray((panorama[0].permute(1, 2, 0) * 255).round().byte().numpy())
+
+
+def stack(rows: list[Image.Image]) -> Image.Image:
+    """Pictures below each other, centred."""
+    width = max(row.width for row in rows)
+    sheet = Image.new("RGB", (width, sum(row.height + MARGIN for row in rows) - MARGIN), BACKGROUND)
+    for number, row in enumerate(rows):
+        sheet.paste(row, ((width - row.width) // 2, number * (row.height + MARGIN)))
+    return sheet
+
+
+def main() -> None:
+    left, right = read_square("wrb_sample_desert.jpg", "right"), read_square("wrb_sample_lake.jpg", "left")
+    panorama = blend(load_generator(), to_tensor(left), to_tensor(right))
+    before = Image.new("RGB", (3 * SIZE, SIZE), BLANK)
+    before.paste(left, (0, 0))
+    before.paste(right, (2 * SIZE, 0))
+    after = to_image(panorama.panorama)
+    wider = to_image(panorama.with_gap_width(2 * SIZE).panorama)
+    stack([before, after]).save(ROOT / "workflows" / "blend_two_photos.jpg", quality=88)
+    stack([after, wider]).save(ROOT / "workflows" / "adjust_gap.jpg", quality=88)
+    icon = Image.new("RGB", (3 * SIZE, 3 * SIZE), BACKGROUND)
+    icon.paste(after, (0, SIZE))
+    icon.resize((256, 256), Image.Resampling.LANCZOS).save(ROOT / "web" / "icon.png", optimize=True)
+
+
+if __name__ == "__main__":
+    main()
