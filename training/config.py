@@ -61,7 +61,8 @@ class SelfReconstructionConfig:
     """Weight of the adversarial loss; 0 leaves it out, with the discriminator."""
 
     normalised_features: bool = False
-    """Compare features relative to their spread, so that shrinking them does not satisfy the feature losses."""
+    """Compare features relative to how much they vary from photo to photo, so that the encoder cannot satisfy the
+    feature losses by telling photos apart less."""
 
     texture_network: Literal["vgg19", "efficientnet-lite0"] = "vgg19"
     """Where the texture loss's features come from; efficientnet-lite0 is far cheaper on a CPU."""

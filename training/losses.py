@@ -17,7 +17,7 @@ SHARPNESS = 0.5
 
 MINIMUM_DISTANCE = 1e-5
 
-MINIMUM_SPREAD = 1e-6
+MINIMUM_SPREAD = 1e-4
 
 
 def pixel_loss(panorama: Tensor, left: Tensor, gap: Tensor | None, right: Tensor) -> Tensor:
@@ -81,9 +81,10 @@ def _feature_distance(features: Tensor, others: Tensor, normalised: bool) -> Ten
     features, others = features.float(), others.float()
     if not normalised:
         return F.mse_loss(features, others)
-    # relative to how much each channel varies over the batch: neither smaller nor more uniform features come closer
-    spread = torch.cat([features, others]).var(dim=(0, 2, 3))
-    return ((features - others).square().mean(dim=(0, 2, 3)) / (spread + MINIMUM_SPREAD)).mean()
+    # Relative to how much each number varies from photo to photo, smaller or more uniform features come no closer.
+    # A spread over places would not do: all photos may come to share one map that varies from place to place.
+    spread = torch.cat([features, others]).var(dim=0)
+    return ((features - others).square() / (spread + MINIMUM_SPREAD)).mean()
 
 
 def generator_adversarial_loss(fake: Tensor, real: Tensor) -> Tensor:

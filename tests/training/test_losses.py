@@ -116,17 +116,16 @@ def test_texture_loss_is_least_for_the_truth_and_finite_for_nothing_at_all():
     assert loss.isfinite() and flat[0].grad.isfinite().all()
 
 
-def test_smaller_or_more_uniform_features_satisfy_the_losses_unless_they_are_normalised():
-    features, truth = torch.rand(2, 8, 4, 4), torch.rand(2, 8, 4, 4)
-    smaller, uniform = (features / 10, truth / 10), (5 + features / 10, 5 + truth / 10)
-    for collapsed in (smaller, uniform):
-        assert feature_loss(*collapsed) < 0.02 * feature_loss(features, truth)
+def test_telling_photos_apart_less_satisfies_the_feature_losses_unless_they_are_normalised():
+    features, truth, one_map = torch.rand(4, 8, 4, 4), torch.rand(4, 8, 4, 4), 5 * torch.rand(8, 4, 4)
+    for collapsed in ((features / 5, truth / 5), (one_map + features / 5, one_map + truth / 5)):
+        assert feature_loss(*collapsed) < 0.1 * feature_loss(features, truth)
         normalised = feature_loss(*collapsed, normalised=True)
-        assert normalised.item() == pytest.approx(feature_loss(features, truth, normalised=True).item(), rel=1e-2)
-    sequences = Sequences(torch.rand(2, 8, 4, 12), torch.rand(2, 8, 4, 12))
-    shrunk = Sequences(sequences.left_to_right / 10, sequences.right_to_left / 10)
+        assert normalised.item() == pytest.approx(feature_loss(features, truth, normalised=True).item(), rel=0.1)
+    sequences = Sequences(torch.rand(4, 8, 4, 12), torch.rand(4, 8, 4, 12))
+    shrunk = Sequences(sequences.left_to_right / 5, sequences.right_to_left / 5)
     normalised = consistency_loss(shrunk, normalised=True)
-    assert normalised.item() == pytest.approx(consistency_loss(sequences, normalised=True).item(), rel=1e-2)
+    assert normalised.item() == pytest.approx(consistency_loss(sequences, normalised=True).item(), rel=0.1)
 
 
 def test_the_truth_of_the_features_is_not_pulled_towards_the_guess():
