@@ -64,6 +64,9 @@ class SelfReconstructionConfig:
     """Compare features relative to how much they vary from photo to photo, so that the encoder cannot satisfy the
     feature losses by telling photos apart less."""
 
+    meet_edges: bool = False
+    """Judge the gap after it was made to meet the photos' edges, as a blend shows it, not as the network drew it."""
+
     texture_network: Literal["vgg19", "efficientnet-lite0"] = "vgg19"
     """Where the texture loss's features come from; efficientnet-lite0 is far cheaper on a CPU."""
 

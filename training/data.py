@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from wrb.config import IMAGE_SIZE
+from wrb.seam import meet_edges
 
 CROP_SIZE = (IMAGE_SIZE, 3 * IMAGE_SIZE)
 """Height and width in px of a panorama: left photo, gap, right photo."""
@@ -138,6 +139,12 @@ def cut(panoramas: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Left photo, truth of the gap and right photo, (b 3 256 256) each."""
     left, gap, right = panoramas.split(IMAGE_SIZE, dim=-1)
     return left, gap, right
+
+
+def meeting_edges(panorama: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """A generated panorama, (b 3 256 768), with its gap made to meet the true photos' edges, as `blend` does."""
+    redrawn_left, gap, redrawn_right = cut(panorama)
+    return torch.cat([redrawn_left, meet_edges(gap, left[..., -1:], right[..., :1]), redrawn_right], dim=-1)
 
 
 def _read(path: Path) -> Image.Image:

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from wrb import save_generator
 
 from .config import SelfReconstructionConfig
-from .data import CentralCrops, Positions, RandomCrops, cut, find_photos, split
+from .data import CentralCrops, Positions, RandomCrops, cut, find_photos, meeting_edges, split
 from .losses import (
     consistency_loss,
     discriminator_adversarial_loss,
@@ -52,6 +52,8 @@ def generator_losses(state: TrainingState, texture: torch.nn.Module | None, pano
             true_features = state.generator.encode(gap).transfer
     assert output.sequences is not None
     panorama = output.panorama.float()
+    if config.meet_edges:
+        panorama = meeting_edges(panorama, left, right)
     normalised = config.normalised_features
     losses = {
         "pixel": pixel_loss(panorama, left, gap, right),
@@ -78,7 +80,9 @@ def discriminator_losses(state: TrainingState, panoramas: Tensor) -> dict[str, T
     left, _, right = cut(panoramas)
     with state.autocast():
         with torch.no_grad():
-            generated = state.generator(left, right)
+            generated = state.generator(left, right).float()
+            if state.config.meet_edges:
+                generated = meeting_edges(generated, left, right)
         fake, real = state.discriminator(torch.cat([generated, panoramas])).float().chunk(2)
     return {"discriminator": discriminator_adversarial_loss(fake, real)}
 

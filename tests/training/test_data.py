@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from training.data import CentralCrops, RandomCrops, cut, find_photos, scaled_size, split
+from training.data import CentralCrops, RandomCrops, cut, find_photos, meeting_edges, scaled_size, split
+from wrb import blend
 
 
 def save_photo(path, width, height, seed=0):
@@ -95,3 +96,11 @@ def test_central_crops_are_central(tmp_path):
 def test_cutting_and_joining_gives_the_panorama_back():
     panoramas = torch.rand(2, 3, 256, 768)
     assert torch.equal(torch.cat(cut(panoramas), dim=-1), panoramas)
+
+
+@torch.no_grad()
+def test_a_gap_that_meets_the_edges_is_the_one_that_a_blend_shows(tiny_generator):
+    left, _, right = cut(torch.rand(1, 3, 256, 768))
+    _, gap, _ = cut(meeting_edges(tiny_generator(left, right), left, right))
+    shown = cut(blend(tiny_generator, left, right).panorama)[1]
+    torch.testing.assert_close(gap.clamp(0, 1), shown, atol=1e-5, rtol=0)

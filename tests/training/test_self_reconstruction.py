@@ -141,6 +141,19 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(config
         state.update_generator({"pixel": torch.tensor(0.5), "texture": torch.tensor(float("nan"))})
 
 
+def test_a_gap_judged_as_a_blend_shows_it_need_not_know_the_brightness(config):
+    """A flat gap of any grey meets the edges of flat photos without a difference."""
+    panoramas = torch.full((2, 3, 256, 768), 0.8)
+    losses = {}
+    for meet_edges in (False, True):
+        state = TrainingState(dataclasses.replace(config, adversarial_weight=0.0, meet_edges=meet_edges))
+        state.generator.decoder_stage0[0].weight.data.zero_()  # draws 0.5 everywhere
+        losses[meet_edges] = generator_losses(state, None, panoramas)["pixel"].item()
+    sides = 2 * 2 * 0.3**2
+    assert losses[True] == pytest.approx(sides, rel=1e-3)
+    assert losses[False] > 1.1 * sides
+
+
 def test_learning_rates_stay_then_fall_to_zero(config):
     state = TrainingState(dataclasses.replace(config, learning_rate=1.0, learning_rate_decay=0.5))
     rates = []
