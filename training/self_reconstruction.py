@@ -39,6 +39,9 @@ from .validation import validate
 NUM_SAMPLES = 8
 """Panoramas shown at each validation."""
 
+PRIVATE = ("photos", "out", "texture_weights")
+"""Settings that name folders of this machine: weights are passed on and do not carry them."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -148,8 +151,9 @@ def _validate(
     logger.info("step %d: %s", state.step, ", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
     if figures["loss"] < state.best_validation:
         state.best_validation = figures["loss"]
+        settings = {name: value for name, value in json.loads(config.to_json()).items() if name not in PRIVATE}
         facts = {"step": state.step, "samples": state.step * config.batch_size, "validation": figures}
-        metadata = {"training": json.dumps({**facts, "settings": json.loads(config.to_json())})}
+        metadata = {"training": json.dumps({**facts, "settings": settings})}
         save_generator(generator, config.out / "best.safetensors", dtype=torch.float16, metadata=metadata)
 
 

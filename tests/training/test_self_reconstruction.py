@@ -16,6 +16,7 @@ from training.run import CHECKPOINT, TrainingState
 from training.self_reconstruction import discriminator_losses, generator_losses, train
 from training.validation import cross_fade, psnr
 from wrb import load_generator
+from wrb.weights import read_weights
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,9 @@ def test_a_run_leaves_weights_curves_samples_and_settings(config):
     assert checkpoint_of(config)["step"] == 6
     generator = load_generator(config.out / "best.safetensors")
     assert generator.config == config.generator
+    facts = read_weights(config.out / "best.safetensors").metadata["training"]
+    assert json.loads(facts)["settings"]["width"] == 4
+    assert str(config.out) not in facts and str(config.photos[0]) not in facts
     settings = json.loads((config.out / "config.json").read_text())
     assert settings["width"] == 4 and settings["texture_network"] == "efficientnet-lite0"
     assert len((config.out / "validation_photos.txt").read_text().splitlines()) == 1
