@@ -1,6 +1,6 @@
 import torch
 
-from wrb.seam import REACH, meet_edges
+from wrb.seam import FRINGE, REACH, meet_edges, without_fringe
 
 
 def stretched_laplacian(image):
@@ -57,3 +57,12 @@ def test_sides_are_treated_alike():
 def test_a_single_pixel_is_the_mean_of_its_ends():
     met = meet_edges(torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1))
     torch.testing.assert_close(met, torch.full((1, 1, 1, 1), 0.5))
+
+
+def test_the_border_is_continued_from_within():
+    gap = torch.rand(2, 3, 20, 30)
+    drawn = without_fringe(gap)
+    inner = (..., slice(FRINGE, -FRINGE), slice(FRINGE, -FRINGE))
+    assert torch.equal(drawn[inner], gap[inner])
+    assert torch.equal(drawn[..., 10, :FRINGE], gap[..., 10, FRINGE, None].expand(-1, -1, FRINGE))
+    assert torch.equal(drawn[..., -1, 15], gap[..., -1 - FRINGE, 15])

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from wrb.config import IMAGE_SIZE
-from wrb.seam import meet_edges
+from wrb.seam import meet_edges, without_fringe
 
 CROP_SIZE = (IMAGE_SIZE, 3 * IMAGE_SIZE)
 """Height and width in px of a panorama: left photo, gap, right photo."""
@@ -144,7 +144,9 @@ def cut(panoramas: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def meeting_edges(panorama: Tensor, left: Tensor, right: Tensor) -> Tensor:
     """A generated panorama, (b 3 256 768), with its gap made to meet the true photos' edges, as `blend` does."""
     redrawn_left, gap, redrawn_right = cut(panorama)
-    return torch.cat([redrawn_left, meet_edges(gap, left[..., -1:], right[..., :1]), redrawn_right], dim=-1)
+    return torch.cat(
+        [redrawn_left, meet_edges(without_fringe(gap), left[..., -1:], right[..., :1]), redrawn_right], dim=-1
+    )
 
 
 def _read(path: Path) -> Image.Image:

@@ -13,7 +13,7 @@ from torch import Tensor
 from .canvas import Context, checked_gap_width, context, gap_columns, prepare_pair, resize
 from .config import COLUMN_WIDTH, IMAGE_SIZE
 from .generator import Encoding, Generator
-from .seam import meet_edges
+from .seam import meet_edges, without_fringe
 
 PhotoMode = Literal["keep", "feather", "redraw"]
 OnProgress = Callable[[int, int], None]
@@ -159,7 +159,7 @@ class EncodedPhotos:
                     redrawn_right.flip(-1) - seen_right.image[chunk], seen_right, right.shape[-2:]
                 )
                 right[..., : seen_right.width].add_(right_change.flip(-1)).clamp_(0, 1)
-            generated = resize(generated, height, gap_width)
+            generated = resize(without_fringe(generated), height, gap_width)
             gap.copy_(meet_edges(generated, left[..., -1:], right[..., :1]).clamp_(0, 1))
             on_progress(number, len(chunks))
         gap_mask = panorama.new_zeros(length, height, sum(widths))
