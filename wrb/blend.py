@@ -159,7 +159,7 @@ class EncodedPhotos:
                     redrawn_right.flip(-1) - seen_right.image[chunk], seen_right, right.shape[-2:]
                 )
                 right[..., : seen_right.width].add_(right_change.flip(-1)).clamp_(0, 1)
-            generated = resize(without_fringe(generated), height, gap_width)
+            generated = resize(generated, height, gap_width)
             gap.copy_(meet_edges(generated, left[..., -1:], right[..., :1]).clamp_(0, 1))
             on_progress(number, len(chunks))
         gap_mask = panorama.new_zeros(length, height, sum(widths))
@@ -175,7 +175,7 @@ class EncodedPhotos:
         if not panorama.isfinite().all():
             raise FloatingPointError(f"the network overflows in {weight.dtype}; load it in fp32 or bf16")
         left, gap, right = panorama.split([IMAGE_SIZE, columns * COLUMN_WIDTH, IMAGE_SIZE], dim=-1)
-        return left, gap, right
+        return without_fringe(left), without_fringe(gap), without_fringe(right)
 
     def _change(self, difference: Tensor, seen: Context, size: tuple[int, int]) -> Tensor:
         """What redrawing adds to the pixels of a photo of that size, (b 3 h seen.width), the gap to its right.

@@ -18,13 +18,13 @@ FRINGE = 3
 """Width in px, at the network's size, of the border that `without_fringe` draws anew."""
 
 
-def without_fringe(gap: Tensor) -> Tensor:
-    """The gap as the network drew it, (b c h w), its border continued from within.
+def without_fringe(part: Tensor) -> Tensor:
+    """The gap or a side as the network drew it, (b c h w), its border continued from within.
 
-    There the network's upsampling has one side of its kernels in a redrawn photo, or above and below in nothing. It
-    leaves a patterned fringe of a few px, from which no seam should be measured.
+    Where gap and side meet, the network's upsampling has one side of its kernels in either, and above and below in
+    nothing. It leaves a patterned fringe of a few px, from which no seam should be measured.
     """
-    return F.pad(gap[..., FRINGE:-FRINGE, FRINGE:-FRINGE], [FRINGE] * 4, mode="replicate")
+    return F.pad(part[..., FRINGE:-FRINGE, FRINGE:-FRINGE], [FRINGE] * 4, mode="replicate")
 
 
 def meet_edges(gap: Tensor, left_edge: Tensor, right_edge: Tensor) -> Tensor:
