@@ -90,6 +90,12 @@ def test_feathering_ends_where_it_is_told(generator):
     assert torch.equal(panorama[..., -160:], right[..., 40:])
 
 
+def test_feathering_over_nothing_keeps_the_photos(generator):
+    left, right = torch.rand(1, 3, 64, 80), torch.rand(1, 3, 64, 80)
+    feathered = blend(generator, left, right, photos="feather", feather=0).panorama
+    assert torch.equal(feathered, blend(generator, left, right, photos="keep").panorama)
+
+
 def test_redrawing_leaves_alone_what_the_network_does_not_see(generator):
     left, right = torch.rand(1, 3, 64, 300), torch.rand(1, 3, 64, 64)
     panorama = blend(generator, left, right, photos="redraw").panorama

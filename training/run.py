@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from wrb import Generator
+from wrb.files import replacing
 
 from .config import SelfReconstructionConfig
 from .discriminator import Discriminator
@@ -63,10 +63,8 @@ class TrainingState:
 
     def save(self, folder: Path) -> None:
         """Write the checkpoint; one that stood there before is replaced only once the new one is whole."""
-        path = folder / CHECKPOINT
-        partial = path.with_suffix(".partial")
-        torch.save(self.state_dict(), partial)
-        os.replace(partial, path)
+        with replacing(folder / CHECKPOINT) as partial:
+            torch.save(self.state_dict(), partial)
 
     def resume(self, folder: Path) -> None:
         """Go on from the folder's checkpoint, if it has one."""

@@ -187,7 +187,7 @@ class EncodedPhotos:
         difference = F.interpolate(difference, (size[0], seen.width), mode="bicubic", antialias=True)
         distance = torch.arange(seen.width, 0, -1, device=difference.device) - 0.5
         if self.mode == "feather":
-            faded = distance / max(1, min(self.feather, seen.width))
+            faded = distance / min(self.feather, seen.width)
         elif size[1] > seen.width:
             faded = 1 - (seen.width - distance) / (REDRAW_MARGIN * seen.width)
         else:

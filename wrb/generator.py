@@ -216,6 +216,6 @@ class Generator(nn.Module):
                 gap, torch.cat([left, right], dim=-1), torch.cat([left_skip, right_skip], dim=-1)
             )
             gap = finish(join_gap(torch.cat([gap, attended], dim=1), gap))
-        sides = torch.cat([torch.cat([left, right]), torch.cat([left_skip, right_skip])], dim=1)
-        left, right = finish(join(sides, torch.cat([left_skip, right_skip]))).chunk(2)
+        skips = torch.cat([left_skip, right_skip])
+        left, right = finish(join(torch.cat([torch.cat([left, right]), skips], dim=1), skips)).chunk(2)
         return torch.cat([left, gap, right], dim=-1)
