@@ -156,7 +156,28 @@ def test_refuses_an_empty_gap(tiny_generator: Generator, photos: tuple[Tensor, T
         tiny_generator(*photos, 0)
 
 
-@pytest.mark.parametrize("fields", [{"width": 3}, {"width": 0}, {"attention_levels": (1, 5)}])
+@torch.inference_mode()
+def test_sides_get_no_detail_back_at_levels_without_skips(
+    make_generator: MakeGenerator, photos: tuple[Tensor, Tensor]
+) -> None:
+    without = make_generator(width=2, skip_levels=(1, 3))
+    panorama = without(*photos)
+    assert not torch.equal(panorama, make_generator(width=2)(*photos))
+    for level in (0, 2, 4):
+        for parameter in without.get_submodule(f"SHC{level}").parameters():
+            parameter.zero_()
+    assert torch.equal(without(*photos), panorama)
+
+
+@torch.inference_mode()
+def test_what_is_to_be_seen_in_a_gap_of_any_width_is_encoded(tiny_generator: Generator) -> None:
+    encoding = tiny_generator.encode(torch.rand(1, 3, 256, 7 * 64))
+    assert encoding.transfer.shape == (1, 16, 4, 7)
+    with pytest.raises(ValueError, match="320 px wide"):
+        tiny_generator(torch.rand(1, 3, 256, 320), torch.rand(1, 3, 256, 320))
+
+
+@pytest.mark.parametrize("fields", [{"width": 3}, {"width": 0}, {"attention_levels": (1, 5)}, {"skip_levels": (-1,)}])
 def test_refuses_an_impossible_configuration(fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(fields))):
         GeneratorConfig(**fields)

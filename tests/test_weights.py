@@ -123,7 +123,11 @@ class TestSaving:
     def test_configuration_is_json_in_the_metadata(self, published: Generator, tmp_path: Path) -> None:
         save_generator(published, tmp_path / "ours.safetensors")
         with safe_open(tmp_path / "ours.safetensors", "pt") as file:
-            assert json.loads(file.metadata()["config"]) == {"width": 2, "attention_levels": [1]}
+            assert json.loads(file.metadata()["config"]) == {
+                "width": 2,
+                "attention_levels": [1],
+                "skip_levels": [0, 1, 2, 3, 4],
+            }
 
     def test_half_precision(self, published: Generator, tmp_path: Path) -> None:
         save_generator(published, tmp_path / "half.safetensors", dtype=torch.float16)

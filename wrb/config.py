@@ -28,12 +28,17 @@ class GeneratorConfig:
     attention_levels: tuple[int, ...] = (1,)
     """Decoder levels, 0 (outermost) to 4, at which the gap attends to the photos."""
 
+    skip_levels: tuple[int, ...] = LEVELS
+    """Decoder levels at which the photos' own sides get the encoder's detail back."""
+
     def __post_init__(self) -> None:
         if self.width < 2 or self.width % 2:
             raise ValueError(f"width is {self.width}; it must be an even number of at least 2")
-        object.__setattr__(self, "attention_levels", tuple(sorted(set(self.attention_levels))))
-        if unknown := set(self.attention_levels) - set(LEVELS):
-            raise ValueError(f"attention_levels has {sorted(unknown)}; levels are {list(LEVELS)}")
+        for name in ("attention_levels", "skip_levels"):
+            levels = set(getattr(self, name))
+            if unknown := levels - set(LEVELS):
+                raise ValueError(f"{name} has {sorted(unknown)}; levels are {list(LEVELS)}")
+            object.__setattr__(self, name, tuple(sorted(levels)))
 
     @property
     def stage_channels(self) -> tuple[int, ...]:

@@ -20,7 +20,15 @@ def replacing(path: Path) -> Iterator[Path]:
     usual_mode = partial.stat().st_mode  # safetensors writes files that nobody but the owner can read
     try:
         yield partial
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())  # else a power cut could leave the name without the contents
         partial.chmod(usual_mode)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def remove_partial_files(folder: Path) -> None:
+    """Remove what killed processes had half written; for a folder that no other process writes to."""
+    for path in folder.glob(".*.partial.*"):
+        path.unlink()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .attention import contextual_attention
-from .config import IMAGE_SIZE, LEVELS, GeneratorConfig
+from .config import COLUMN_WIDTH, IMAGE_SIZE, LEVELS, GeneratorConfig
 from .layers import (
     GlobalResidualBlock,
     ResidualBottleneck,
@@ -160,15 +160,19 @@ class Generator(nn.Module):
         """
         if left.shape != right.shape:
             raise ValueError(f"left is {tuple(left.shape)} and right {tuple(right.shape)}; they must be of one shape")
+        if left.shape[-1] != IMAGE_SIZE:
+            raise ValueError(
+                f"photos are {left.shape[-1]} px wide; the network joins photos of {IMAGE_SIZE}×{IMAGE_SIZE}"
+            )
         return self.encode(torch.cat([left, right])).split()
 
     def encode(self, photos: Tensor) -> Encoding:
-        """Encode photos, RGB in 0..1, (b 3 256 256).
+        """Encode photos, RGB in 0..1, (b 3 256 256), or what is to be seen in a gap, (b 3 256 64·gap_columns).
 
         Raises:
             ValueError: if the shape is not as said.
         """
-        if photos.ndim != 4 or photos.shape[1:] != (3, IMAGE_SIZE, IMAGE_SIZE):
+        if photos.ndim != 4 or photos.shape[1:3] != (3, IMAGE_SIZE) or photos.shape[3] % COLUMN_WIDTH:
             raise ValueError(f"photos are {tuple(photos.shape)}; the network takes (b, 3, {IMAGE_SIZE}, {IMAGE_SIZE})")
         skips = [self.encoder_stage1_conv1(photos)]
         for stage in (self.encoder_stage1_conv2, self.encoder_stage2, self.encoder_stage3, self.encoder_stage4):
@@ -216,6 +220,7 @@ class Generator(nn.Module):
                 gap, torch.cat([left, right], dim=-1), torch.cat([left_skip, right_skip], dim=-1)
             )
             gap = finish(join_gap(torch.cat([gap, attended], dim=1), gap))
-        skips = torch.cat([left_skip, right_skip])
-        left, right = finish(join(torch.cat([torch.cat([left, right]), skips], dim=1), skips)).chunk(2)
+        if level in self.config.skip_levels:
+            skips = torch.cat([left_skip, right_skip])
+            left, right = finish(join(torch.cat([torch.cat([left, right]), skips], dim=1), skips)).chunk(2)
         return torch.cat([left, gap, right], dim=-1)
