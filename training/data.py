@@ -1,125 +1,136 @@
-"""Photos to 256×768 crops, the same ones in the same order for a seed, wherever a run is stopped and resumed."""
+"""Photos to crops, the same ones in the same order for a seed, wherever a run is stopped and resumed."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+import torchvision.transforms.v2.functional as transforms
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from wrb.config import IMAGE_SIZE
+from wrb.config import COLUMN_WIDTH, IMAGE_SIZE
+from wrb.generator import DEFAULT_GAP_COLUMNS
 from wrb.seam import meet_edges, without_fringe
 
-CROP_SIZE = (IMAGE_SIZE, 3 * IMAGE_SIZE)
-"""Height and width in px of a panorama: left photo, gap, right photo."""
+from .photos import CROP_HEIGHT, CROP_WIDTH, read_scaled
 
-SCALED_HEIGHT = 512
-"""A higher photo is scaled down to this before cropping."""
+Sample = dict[str, Tensor]
+"""Crops, (3 256 w) each, RGB in 0..1: a "panorama" to rebuild and, in fine-tuning, a "left" and a "right" one of
+different photos whose sides are joined, and an "other" one that shows the discriminator a true panorama."""
 
-logger = logging.getLogger(__name__)
-
-
-def find_photos(folders: Iterable[Path]) -> list[Path]:
-    """Every readable and large enough photo below the folders, sorted by path; the others are named in a warning.
-
-    Raises:
-        ValueError: if a folder does not exist, or no photo is left.
-    """
-    Image.init()
-    photos = []
-    for folder in folders:
-        if not folder.is_dir():
-            raise ValueError(f"{folder} is not a folder; give folders of photos")
-        for path in sorted(folder.rglob("*")):
-            if path.suffix.lower() not in Image.EXTENSION or not path.is_file():
-                continue
-            try:
-                with Image.open(path) as image:
-                    width, height = ImageOps.exif_transpose(image).size if image.getexif() else image.size
-            except (UnidentifiedImageError, OSError) as error:
-                logger.warning("skipped %s: %s", path, error)
-                continue
-            if scaled_size(width, height)[0] < CROP_SIZE[1] or height < CROP_SIZE[0]:
-                logger.warning(
-                    "skipped %s: %d×%d px is too small for a %d×%d crop", path, width, height, *CROP_SIZE[::-1]
-                )
-                continue
-            photos.append(path)
-    if not photos:
-        raise ValueError(f"no usable photo in {', '.join(map(str, folders))}; at least 768×256 px are needed")
-    return photos
-
-
-def scaled_size(width: int, height: int) -> tuple[int, int]:
-    """Width and height before cropping: 512 high, or 768 wide if that were narrower; small photos as they are."""
-    if height <= SCALED_HEIGHT:
-        return width, height
-    if width * SCALED_HEIGHT >= CROP_SIZE[1] * height:
-        return round(width * SCALED_HEIGHT / height), SCALED_HEIGHT
-    return min(width, CROP_SIZE[1]), round(height * min(1.0, CROP_SIZE[1] / width))
-
-
-def split(photos: list[Path], share: float, seed: int) -> tuple[list[Path], list[Path]]:
-    """Training and validation photos; at least one of each, the same for the same photos, share and seed.
-
-    Raises:
-        ValueError: if there are fewer than two photos.
-    """
-    if len(photos) < 2:
-        raise ValueError("one photo cannot be split into training and validation; give at least two")
-    order = np.random.default_rng(seed).permutation(len(photos))
-    count = min(max(1, round(share * len(photos))), len(photos) - 1)
-    held_back = set(order[:count].tolist())
-    training = [photo for number, photo in enumerate(photos) if number not in held_back]
-    return training, [photos[number] for number in sorted(held_back)]
+PAIRING = 4
+"""Tells the random numbers that choose a pair from those that crop the four panoramas of a sample, 0 to 3."""
 
 
 class CentralCrops(Dataset):
-    """The central crop of every photo, (3 256 768), RGB in 0..1: for validation."""
+    """The central crop of every photo, (3 256 width), RGB in 0..1: for validation."""
 
-    def __init__(self, photos: list[Path]) -> None:
+    def __init__(self, photos: list[Path], width: int = CROP_WIDTH) -> None:
         self.photos = photos
+        self.width = width
 
     def __len__(self) -> int:
         return len(self.photos)
 
     def __getitem__(self, number: int) -> Tensor:
-        image = _read(self.photos[number])
-        return _crop(image, scaled_size(*image.size), (0.5, 0.5))
+        image = read_scaled(self.photos[number], self.width)
+        left, top = (image.width - self.width) // 2, (image.height - CROP_HEIGHT) // 2
+        return _to_tensor(image.crop((left, top, left + self.width, top + CROP_HEIGHT)))
 
 
 class RandomCrops(Dataset):
-    """An endless sequence of random crops, (3 256 768), RGB in 0..1, each photo once an epoch in random order.
+    """An endless sequence of random crops, each photo once an epoch in random order.
 
-    What is at a position depends on the seed and the position alone.
+    What is at a position depends on the photos, the seed and the position alone.
 
     Args:
+        seed: of the order and the crops.
+        width: of the crops in px.
         mirror: mirror every second crop.
         zoom_out: scale by a random factor, down to where the photo just holds a crop.
+        colour: by which share brightness, contrast and saturation vary at most.
+        cache: a folder that keeps the photos decoded and scaled.
     """
 
-    def __init__(self, photos: list[Path], *, seed: int, mirror: bool = False, zoom_out: bool = False) -> None:
+    def __init__(
+        self,
+        photos: list[Path],
+        *,
+        seed: int,
+        width: int = CROP_WIDTH,
+        mirror: bool = False,
+        zoom_out: bool = False,
+        colour: float = 0.0,
+        cache: Path | None = None,
+    ) -> None:
         self.photos = photos
         self.seed = seed
+        self.width = width
         self.mirror = mirror
         self.zoom_out = zoom_out
+        self.colour = colour
+        self.cache = cache
 
-    def __getitem__(self, position: int) -> Tensor:
+    def __getitem__(self, position: int) -> Sample:
+        return {
+            role: self._crop(path, self._random(position, number))
+            for number, (role, path) in enumerate(self.photos_at(position).items())
+        }
+
+    def photos_at(self, position: int) -> dict[str, Path]:
+        """The photos from which the sample at that position is cropped, by their role."""
+        return {"panorama": self._in_order(position, 0)}
+
+    def _in_order(self, position: int, order: int) -> Path:
+        """The photo at that position of one of several independent random orders."""
         epoch, number = divmod(position, len(self.photos))
-        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.photos))
-        random = np.random.default_rng((self.seed, epoch, number, 1))
-        image = _read(self.photos[order[number]])
-        width, height = scaled_size(*image.size)
+        return self.photos[np.random.default_rng((self.seed, order, epoch)).permutation(len(self.photos))[number]]
+
+    def _random(self, position: int, purpose: int) -> np.random.Generator:
+        return np.random.default_rng((self.seed, 1, position, purpose))
+
+    def _crop(self, path: Path, random: np.random.Generator) -> Tensor:
+        image = read_scaled(path, self.width, self.cache)
+        factor = 1.0
         if self.zoom_out:
-            factor = random.uniform(max(CROP_SIZE[1] / width, CROP_SIZE[0] / height), 1.0)
-            width, height = max(CROP_SIZE[1], round(width * factor)), max(CROP_SIZE[0], round(height * factor))
-        crop = _crop(image, (width, height), random.uniform(size=2))
-        return crop.flip(-1) if self.mirror and random.random() < 0.5 else crop
+            factor = random.uniform(max(self.width / image.width, CROP_HEIGHT / image.height), 1.0)
+        width, height = min(self.width / factor, image.width), min(CROP_HEIGHT / factor, image.height)
+        left, top = random.uniform() * (image.width - width), random.uniform() * (image.height - height)
+        if not self.zoom_out:
+            left, top = round(left), round(top)
+        box = (left, top, left + width, top + height)
+        crop = _to_tensor(image.resize((self.width, CROP_HEIGHT), Image.Resampling.LANCZOS, box=box))
+        if self.mirror and random.random() < 0.5:
+            crop = crop.flip(-1)
+        if self.colour:
+            for adjust in (transforms.adjust_brightness, transforms.adjust_contrast, transforms.adjust_saturation):
+                crop = adjust(crop, random.uniform(1 - self.colour, 1 + self.colour))
+        return crop
+
+
+class RandomCropsAndPairs(RandomCrops):
+    """Random crops to rebuild and, beside each, a pair of different photos to join and a further true panorama.
+
+    Args:
+        neighbours: the photos that each photo may be joined with; without, any other one.
+        further: as in `RandomCrops`.
+    """
+
+    def __init__(self, photos: list[Path], *, neighbours: Mapping[Path, list[Path]] | None, **further: object) -> None:
+        super().__init__(photos, **further)  # type: ignore[arg-type]
+        if len(photos) < 2:
+            raise ValueError("there is one photo to train on; pairs of different photos need at least two")
+        self.neighbours = neighbours
+
+    def photos_at(self, position: int) -> dict[str, Path]:
+        left = self._in_order(position, 2)
+        partners = self.neighbours[left] if self.neighbours else [photo for photo in self.photos if photo != left]
+        right = partners[self._random(position, PAIRING).integers(len(partners))]
+        return {**super().photos_at(position), "left": left, "right": right, "other": self._in_order(position, 3)}
 
 
 class Positions(Sampler[int]):
@@ -135,30 +146,44 @@ class Positions(Sampler[int]):
         return len(self.range)
 
 
-def cut(panoramas: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Left photo, truth of the gap and right photo, (b 3 256 256) each."""
-    left, gap, right = panoramas.split(IMAGE_SIZE, dim=-1)
+def cut(panoramas: Tensor, gap_columns: int = DEFAULT_GAP_COLUMNS) -> tuple[Tensor, Tensor, Tensor]:
+    """Left photo, truth of the gap and right photo from the centre of panoramas.
+
+    Args:
+        panoramas: (b c 256 w), at least as wide as the three together.
+        gap_columns: width of the gap in columns of 64 px.
+
+    Returns:
+        (b c 256 256), (b c 256 64·gap_columns), (b c 256 256).
+    """
+    widths = [IMAGE_SIZE, gap_columns * COLUMN_WIDTH, IMAGE_SIZE]
+    left, gap, right = central(panoramas, sum(widths)).split(widths, dim=-1)
     return left, gap, right
 
 
+def central(panoramas: Tensor, width: int) -> Tensor:
+    """The central `width` columns."""
+    return panoramas.narrow(-1, (panoramas.shape[-1] - width) // 2, width)
+
+
+def framed(panorama: Tensor, lefts: Tensor, rights: Tensor) -> Tensor:
+    """What the discriminator sees of a generated panorama, (b 3 256 768): its centre or, if it is narrower, all of it
+    between what lies farther out in the true ones that its sides are from, (b 3 256 w) each."""
+    margin = (CROP_WIDTH - panorama.shape[-1]) // 2
+    if margin <= 0:
+        return central(panorama, CROP_WIDTH)
+    left, right = central(lefts, CROP_WIDTH)[..., :margin], central(rights, CROP_WIDTH)[..., -margin:]
+    return torch.cat([left, panorama, right], dim=-1)
+
+
 def meeting_edges(panorama: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """A generated panorama, (b 3 256 768), with its gap made to meet the true photos' edges, as `blend` does."""
-    redrawn_left, gap, redrawn_right = cut(panorama)
+    """A generated panorama, (b 3 256 512+w), with its gap made to meet the true photos' edges, as `blend` does."""
+    side = left.shape[-1]
+    redrawn_left, gap, redrawn_right = panorama.split([side, panorama.shape[-1] - 2 * side, side], dim=-1)
     return torch.cat(
         [redrawn_left, meet_edges(without_fringe(gap), left[..., -1:], right[..., :1]), redrawn_right], dim=-1
     )
 
 
-def _read(path: Path) -> Image.Image:
-    with Image.open(path) as image:
-        return ImageOps.exif_transpose(image).convert("RGB")
-
-
-def _crop(image: Image.Image, size: tuple[int, int], place: Sequence[float] | np.ndarray) -> Tensor:
-    """A crop of the image scaled to `size`; `place` says where, from 0 (left, top) to 1 (right, bottom)."""
-    height, width = CROP_SIZE
-    left, top = round(place[0] * (size[0] - width)), round(place[1] * (size[1] - height))
-    across, down = image.width / size[0], image.height / size[1]
-    box = (left * across, top * down, (left + width) * across, (top + height) * down)
-    pixels = np.array(image.resize((width, height), Image.Resampling.LANCZOS, box=box))
-    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+def _to_tensor(image: Image.Image) -> Tensor:
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255

@@ -1,18 +1,15 @@
 from __future__ import annotations
 
-import logging
-
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from training.data import CentralCrops, RandomCrops, cut, find_photos, meeting_edges, scaled_size, split
+from training.data import CentralCrops, RandomCrops, RandomCropsAndPairs, central, cut, framed, meeting_edges
 from wrb import blend
 
 
 def save_photo(path, width, height, seed=0):
-    path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)).save(path)
     return path
 
@@ -22,54 +19,13 @@ def photos(tmp_path):
     return [save_photo(tmp_path / f"{number}.png", 800 + 10 * number, 300, seed=number) for number in range(5)]
 
 
-def test_photos_are_found_in_subfolders_in_any_format_and_the_rest_is_named(tmp_path, caplog):
-    good = [save_photo(tmp_path / name, 800, 300) for name in ("a.png", "deep/b.jpg", "deep/er/c.WEBP", "d.tif")]
-    save_photo(tmp_path / "small.png", 700, 300)
-    (tmp_path / "broken.jpg").write_bytes(b"not a photo")
-    (tmp_path / "notes.txt").write_text("not meant to be one")
-    with caplog.at_level(logging.WARNING):
-        assert find_photos([tmp_path]) == sorted(good)
-    assert "small.png: 700×300 px is too small" in caplog.text
-    assert "broken.jpg" in caplog.text
-    assert "notes.txt" not in caplog.text
-
-
-def test_a_folder_without_photos_or_no_folder_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="no usable photo"):
-        find_photos([tmp_path])
-    with pytest.raises(ValueError, match="is not a folder"):
-        find_photos([tmp_path / "missing"])
-
-
-@pytest.mark.parametrize(
-    ("size", "expected"),
-    [
-        ((1440, 720), (1024, 512)),  # scaled to 512 high
-        ((2000, 400), (2000, 400)),  # low enough as it is
-        ((1000, 1000), (768, 768)),  # 512 high would be too narrow: 768 wide
-        ((768, 256), (768, 256)),
-    ],
-)
-def test_photos_are_scaled_as_the_paper_does(size, expected):
-    assert scaled_size(*size) == expected
-
-
-def test_the_split_is_by_file_and_repeatable(photos):
-    training, validation = split(photos, 0.4, seed=3)
-    assert len(validation) == 2
-    assert sorted(training + validation) == photos
-    assert split(photos, 0.4, seed=3) == (training, validation)
-    assert len({tuple(split(photos, 0.4, seed=seed)[1]) for seed in range(10)}) > 1
-    with pytest.raises(ValueError, match="at least two"):
-        split(photos[:1], 0.4, seed=0)
-
-
 def test_random_crops_depend_on_seed_and_position_alone(photos):
-    crops, again, other = (RandomCrops(photos, seed=seed, mirror=True, zoom_out=True) for seed in (1, 1, 2))
-    assert crops[7].shape == (3, 256, 768)
-    assert torch.equal(crops[7], again[7])
-    assert not torch.equal(crops[7], crops[8])
-    assert not torch.equal(crops[7], other[7])
+    crops, again, other = (RandomCrops(photos, seed=seed, mirror=True, zoom_out=True, colour=0.2) for seed in (1, 1, 2))
+    crops, again, other = ([side[position]["panorama"] for position in (7, 8)] for side in (crops, again, other))
+    assert crops[0].shape == (3, 256, 768)
+    assert torch.equal(crops[0], again[0])
+    assert not torch.equal(crops[0], crops[1])
+    assert not torch.equal(crops[0], other[0])
 
 
 def test_an_epoch_shows_every_photo_once(tmp_path):
@@ -79,7 +35,8 @@ def test_an_epoch_shows_every_photo_once(tmp_path):
         paths.append(tmp_path / f"{colour}.png")
         Image.new("RGB", (800, 300), (colour,) * 3).save(paths[-1])
     crops = RandomCrops(paths, seed=0)
-    epochs = [[round(crops[position].mean().item() * 255) for position in range(e * 5, e * 5 + 5)] for e in range(3)]
+    seen = [round(crops[position]["panorama"].mean().item() * 255) for position in range(15)]
+    epochs = [seen[:5], seen[5:10], seen[10:]]
     assert all(sorted(epoch) == colours for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) > 1
 
@@ -104,3 +61,58 @@ def test_a_gap_that_meets_the_edges_is_the_one_that_a_blend_shows(tiny_generator
     _, gap, _ = cut(meeting_edges(tiny_generator(left, right), left, right))
     shown = cut(blend(tiny_generator, left, right).panorama)[1]
     torch.testing.assert_close(gap.clamp(0, 1), shown, atol=1e-5, rtol=0)
+
+
+def test_a_gap_of_any_width_is_cut_from_the_centre():
+    panoramas = torch.rand(2, 3, 256, 1024)
+    for gap_columns in (1, 4, 8):
+        left, gap, right = cut(panoramas, gap_columns)
+        assert left.shape == right.shape == (2, 3, 256, 256) and gap.shape == (2, 3, 256, 64 * gap_columns)
+        assert torch.equal(torch.cat([left, gap, right], dim=-1), central(panoramas, 512 + 64 * gap_columns))
+
+
+def test_the_discriminator_sees_a_narrow_panorama_between_what_lies_farther_out():
+    panoramas = torch.rand(2, 3, 256, 768)
+    narrow = torch.cat(cut(panoramas, 2), dim=-1)
+    assert torch.equal(framed(narrow, panoramas, panoramas), panoramas)
+    lefts, rights = torch.zeros_like(panoramas), torch.ones_like(panoramas)
+    seen = framed(narrow, lefts, rights)
+    assert seen[..., :64].eq(0).all() and seen[..., -64:].eq(1).all() and torch.equal(seen[..., 64:-64], narrow)
+    wide = torch.rand(2, 3, 256, 1024)
+    assert torch.equal(framed(wide, wide, wide), wide[..., 128:-128])
+
+
+def test_pairs_are_of_different_photos_and_in_an_order_of_their_own(photos):
+    crops = RandomCropsAndPairs(photos, neighbours=None, seed=0)
+    chosen = [crops.photos_at(position) for position in range(100)]
+    assert all(roles["left"] != roles["right"] for roles in chosen)
+    assert {(roles["left"], roles["right"]) for roles in chosen} == {
+        (left, right) for left in photos for right in photos if left != right
+    }
+    assert any(roles["left"] != roles["panorama"] for roles in chosen)
+    assert any(roles["other"] != roles["panorama"] for roles in chosen)
+    assert {role: tuple(crop.shape) for role, crop in crops[0].items()} == dict.fromkeys(
+        ("panorama", "left", "right", "other"), (3, 256, 768)
+    )
+    with pytest.raises(ValueError, match="at least two"):
+        RandomCropsAndPairs(photos[:1], neighbours=None, seed=0)
+
+
+def test_pairs_are_of_neighbours_where_these_are_known(photos):
+    neighbours = {photo: [photos[number - 1], photos[number - 2]] for number, photo in enumerate(photos)}
+    crops = RandomCropsAndPairs(photos, neighbours=neighbours, seed=0)
+    chosen = {(roles["left"], roles["right"]) for roles in map(crops.photos_at, range(100))}
+    assert chosen == {(left, right) for left, others in neighbours.items() for right in others}
+
+
+@pytest.mark.parametrize("augmentation", [{"mirror": True}, {"zoom_out": True}, {"colour": 0.3}])
+def test_an_augmentation_changes_crops_and_keeps_them_images(tmp_path, augmentation):
+    y, x = np.mgrid[0:600, 0:1800]
+    Image.fromarray(np.stack([x / 8, y / 3, x * 0 + 90], axis=-1).astype(np.uint8)).save(tmp_path / "a.png")
+    plain = RandomCrops([tmp_path / "a.png"], seed=0)
+    augmented = RandomCrops([tmp_path / "a.png"], seed=0, **augmentation)
+    pairs = [(plain[position]["panorama"], augmented[position]["panorama"]) for position in range(8)]
+    assert any(not torch.equal(*pair) for pair in pairs)
+    assert all(pair[1].shape == (3, 256, 768) and 0 <= pair[1].min() and pair[1].max() <= 1 for pair in pairs)
+    rises = {(crop[0, :, -1].mean() > crop[0, :, 0].mean()).item() for _, crop in pairs}
+    assert rises == ({True, False} if "mirror" in augmentation else {True})

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from training.photos import find_photos, read_list, read_photo, read_scaled, scaled_size, split
+
+
+def save_photo(path, width, height, seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+def test_photos_are_found_in_subfolders_in_any_format_and_the_rest_is_named(tmp_path, caplog):
+    good = [save_photo(tmp_path / name, 800, 300) for name in ("a.png", "deep/b.jpg", "deep/er/c.WEBP", "d.tif")]
+    save_photo(tmp_path / "small.png", 700, 300)
+    whole = save_photo(tmp_path / "cut_short.jpg", 1000, 300)
+    whole.write_bytes(whole.read_bytes()[:20000])
+    (tmp_path / "broken.jpg").write_bytes(b"not a photo")
+    (tmp_path / "notes.txt").write_text("not meant to be one")
+    with caplog.at_level(logging.WARNING):
+        assert find_photos([tmp_path]) == sorted(good)
+    assert "small.png: 700×300 px is too small" in caplog.text
+    assert "broken.jpg" in caplog.text and "cut_short.jpg" in caplog.text
+    assert "notes.txt" not in caplog.text
+
+
+def test_a_folder_without_photos_or_no_folder_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no usable photo"):
+        find_photos([tmp_path])
+    with pytest.raises(ValueError, match="is not a folder"):
+        find_photos([tmp_path / "missing"])
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((1440, 720), (1024, 512)),  # scaled to 512 high
+        ((2000, 400), (2000, 400)),  # low enough as it is
+        ((1000, 1000), (768, 768)),  # 512 high would be too narrow: 768 wide
+        ((768, 256), (768, 256)),
+    ],
+)
+def test_photos_are_scaled_as_the_paper_does(size, expected):
+    assert scaled_size(*size) == expected
+
+
+def test_the_split_is_by_file_and_repeatable(tmp_path):
+    photos = [tmp_path / f"{number}.png" for number in range(5)]
+    training, validation = split(photos, 0.4, seed=3)
+    assert len(validation) == 2
+    assert sorted(training + validation) == photos
+    assert split(photos, 0.4, seed=3) == (training, validation)
+    assert len({tuple(split(photos, 0.4, seed=seed)[1]) for seed in range(10)}) > 1
+    with pytest.raises(ValueError, match="at least two"):
+        split(photos[:1], 0.4, seed=0)
+
+
+def test_wider_crops_want_wider_photos(tmp_path):
+    save_photo(tmp_path / "a.png", 800, 300)
+    wide = save_photo(tmp_path / "b.png", 1100, 300)
+    assert find_photos([tmp_path], 1024) == [wide]
+    assert scaled_size(1500, 1000, 1024) == (1024, 683)
+
+
+def test_a_list_names_photos_by_path_or_by_name(tmp_path):
+    photos = [tmp_path / "here" / name for name in ("a.png", "b.png", "c.png")]
+    path = tmp_path / "list.txt"
+    path.write_text(f"{photos[2]}\n{photos[0]}\n")
+    assert read_list(path, photos) == [photos[0], photos[2]]
+    path.write_text("elsewhere/b.png\n")
+    assert read_list(path, photos) == [photos[1]]
+    path.write_text("elsewhere/z.png\n")
+    with pytest.raises(ValueError, match="names 1 files, and none of the 3 photos"):
+        read_list(path, photos)
+    with pytest.raises(ValueError, match="cannot be read as a list"):
+        read_list(tmp_path / "missing.txt", photos)
+
+
+def test_photos_are_read_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    Image.new("L", (300, 800)).save(tmp_path / "a.jpg", exif=exif)
+    assert read_photo(tmp_path / "a.jpg").size == (800, 300)
+    assert read_photo(tmp_path / "a.jpg").mode == "RGB"
+    assert find_photos([tmp_path]) == [tmp_path / "a.jpg"]
+
+
+def test_a_cached_photo_is_the_same_and_is_not_decoded_again(tmp_path, monkeypatch):
+    photo = save_photo(tmp_path / "a.png", 1000, 600)
+    plain = np.asarray(read_scaled(photo))
+    assert plain.shape == (512, 853, 3)
+    for _ in range(2):
+        assert np.array_equal(np.asarray(read_scaled(photo, cache=tmp_path / "cache")), plain)
+        monkeypatch.setattr("training.photos.read_photo", None)  # the second time it is not called
+    monkeypatch.undo()
+    save_photo(photo, 1000, 600, seed=1)
+    assert not np.array_equal(np.asarray(read_scaled(photo, cache=tmp_path / "cache")), plain)

@@ -1,0 +1,152 @@
+"""Photos on disk: which can be used, which are held back for validation, and how they are read and scaled."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from wrb.config import IMAGE_SIZE
+from wrb.files import replacing
+
+CROP_HEIGHT = IMAGE_SIZE
+
+CROP_WIDTH = 3 * IMAGE_SIZE
+"""Of a panorama of left photo, gap and right photo, each as wide as high."""
+
+SCALED_HEIGHT = 512
+"""A higher photo is scaled down to this before cropping."""
+
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+"""What Pillow raises for files that it cannot read."""
+
+logger = logging.getLogger(__name__)
+
+
+def find_photos(folders: Iterable[Path], width: int = CROP_WIDTH) -> list[Path]:
+    """Every readable and large enough photo below the folders, sorted by path; the others are named in a warning.
+
+    Args:
+        folders: searched with their subfolders.
+        width: of the crops to be taken, in px.
+
+    Raises:
+        ValueError: if a folder does not exist, or no photo is left.
+    """
+    Image.init()
+    folders = list(folders)
+    for folder in folders:
+        if not folder.is_dir():
+            raise ValueError(f"{folder} is not a folder; give folders of photos")
+    found = {path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in Image.EXTENSION}
+    candidates = sorted(path for path in found if path.is_file())
+    with ThreadPoolExecutor() as pool:
+        faults = list(pool.map(lambda path: _fault(path, width), candidates))
+    for path, fault in zip(candidates, faults, strict=True):
+        if fault:
+            logger.warning("skipped %s: %s", path, fault)
+    photos = [path for path, fault in zip(candidates, faults, strict=True) if not fault]
+    if not photos:
+        raise ValueError(
+            f"no usable photo in {', '.join(map(str, folders))}; at least {width}×{CROP_HEIGHT} px are needed"
+        )
+    return photos
+
+
+def _fault(path: Path, width: int) -> str | None:
+    """Why a photo cannot be used, if so. It is read to its end, as a file cut short looks whole at its beginning."""
+    try:
+        with Image.open(path) as image:
+            size = ImageOps.exif_transpose(image).size if image.getexif() else image.size
+            image.draft("RGB", (1, 1))  # of a JPEG, an eighth of the size is enough
+            image.load()
+    except UNREADABLE as error:
+        return str(error)
+    if scaled_size(*size, width)[0] < width or size[1] < CROP_HEIGHT:
+        return f"{size[0]}×{size[1]} px is too small for a {width}×{CROP_HEIGHT} crop"
+    return None
+
+
+def scaled_size(width: int, height: int, crop_width: int = CROP_WIDTH) -> tuple[int, int]:
+    """Width and height before cropping: 512 high, or as wide as a crop if that were narrower; small photos as is."""
+    if height <= SCALED_HEIGHT:
+        return width, height
+    if width * SCALED_HEIGHT >= crop_width * height:
+        return round(width * SCALED_HEIGHT / height), SCALED_HEIGHT
+    return min(width, crop_width), round(height * min(1.0, crop_width / width))
+
+
+def split(photos: list[Path], share: float, seed: int) -> tuple[list[Path], list[Path]]:
+    """Training and validation photos; at least one of each, the same for the same photos, share and seed.
+
+    Raises:
+        ValueError: if there are fewer than two photos.
+    """
+    if len(photos) < 2:
+        raise ValueError("one photo cannot be split into training and validation; give at least two")
+    order = np.random.default_rng(seed).permutation(len(photos))
+    count = min(max(1, round(share * len(photos))), len(photos) - 1)
+    held_back = {photos[number] for number in order[:count]}
+    return [photo for photo in photos if photo not in held_back], sorted(held_back)
+
+
+def read_list(path: Path, photos: Sequence[Path]) -> list[Path]:
+    """Those of `photos` that a text file names, one a line, by path or, where that is of another machine, by name.
+
+    Raises:
+        ValueError: if the file cannot be read, or names none of the photos.
+    """
+    try:
+        lines = {Path(line) for line in path.read_text().splitlines() if line}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read as a list of photos: {error}") from error
+    listed = [photo for photo in photos if photo in lines]
+    if not listed:
+        names = {line.name for line in lines}
+        listed = [photo for photo in photos if photo.name in names]
+    if not listed:
+        raise ValueError(f"{path} names {len(lines)} files, and none of the {len(photos)} photos is among them")
+    return listed
+
+
+def read_photo(path: Path) -> Image.Image:
+    """The whole photo, upright, RGB."""
+    with Image.open(path) as image:
+        return ImageOps.exif_transpose(image).convert("RGB")
+
+
+def read_scaled(path: Path, crop_width: int = CROP_WIDTH, cache: Path | None = None) -> Image.Image:
+    """The photo at its `scaled_size`.
+
+    Args:
+        path: of the photo.
+        crop_width: of the crops to be taken from it, in px.
+        cache: a folder to keep the scaled photo in, uncompressed, or to take it from.
+
+    Raises:
+        OSError: if the photo cannot be read, or the cache cannot be written.
+    """
+    if cache is None:
+        return _scaled(path, crop_width)
+    facts = path.stat()
+    identity = f"{path.resolve()} {facts.st_mtime_ns} {facts.st_size} {crop_width}"
+    kept = cache / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.npy"
+    try:
+        return Image.fromarray(np.load(kept, mmap_mode="r"))
+    except FileNotFoundError:
+        image = _scaled(path, crop_width)
+        os.makedirs(cache, exist_ok=True)
+        with replacing(kept) as partial:
+            np.save(partial, np.asarray(image))
+        return image
+
+
+def _scaled(path: Path, crop_width: int) -> Image.Image:
+    image = read_photo(path)
+    return image.resize(scaled_size(*image.size, crop_width), Image.Resampling.LANCZOS)
