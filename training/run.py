@@ -1,124 +1,294 @@
-"""A training run: what it has learnt so far, how it is saved and resumed, and the loop around both."""
+"""A training run from its settings to its weights, through any number of stops: what both stages share."""
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from accelerate import Accelerator
+from accelerate.optimizer import AcceleratedOptimizer
+from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs, broadcast_object_list
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
 
-from wrb import Generator
-from wrb.files import replacing
+from wrb import load_generator, save_generator
+from wrb.files import remove_partial_files, replacing
 
-from .config import SelfReconstructionConfig
-from .discriminator import Discriminator
+from .checkpoints import load_checkpoint, require_space, save_checkpoint
+from .config import TrainingConfig
+from .data import CentralCrops, Positions, RandomCrops, Sample
+from .perceptual import texture_network
+from .photos import find_photos, read_list, split
+from .sheet import results_sheet
+from .state import BEST_DISCRIMINATOR, BEST_GENERATOR, TrainingState
+from .steps import discriminator_losses, generator_losses
+from .validation import sample_panoramas, validate
+
+CONFIG = "config.json"
+HELD_BACK = "validation_photos.txt"
+LAST_GENERATOR = "last.safetensors"
+RESULTS = "results.png"
+
+NUM_SAMPLES = 8
+"""Photos shown at each validation and at the end."""
+
+SPEED_INTERVAL = 20
+"""Steps over which speed is measured."""
+
+PRIVATE = (
+    *("photos", "out", "start_from", "start_discriminator"),
+    *("texture_weights", "validation_photos", "cache", "pairs"),
+)
+"""Settings that name files and folders of this machine: weights are passed on and do not carry them."""
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT = "checkpoint.pt"
 
+class Run:
+    """A run, ready to go on from wherever its folder stands.
 
-class TrainingState:
-    """Networks, their moving average, optimisers and the number of steps done: all that a checkpoint holds.
+    Started by `accelerate launch` on several processes, each of them makes one; they share out every batch.
 
-    Data and its order follow from the seed and the step (see `RandomCrops`), so nothing else needs saving.
+    Args:
+        config: of the run.
+        make_crops: given the photos to train on, the samples of the stage.
+
+    Raises:
+        ValueError: if there are no usable photos, or a setting does not fit the run in the folder.
+        OSError: if the folder cannot be written or has too little room.
     """
 
-    def __init__(self, config: SelfReconstructionConfig) -> None:
-        torch.manual_seed(config.seed)
+    def __init__(self, config: TrainingConfig, make_crops: Callable[[list[Path]], RandomCrops]) -> None:
         self.config = config
-        self.generator = _placed(Generator(config.generator), config.device)
-        self.discriminator = _placed(Discriminator(config.discriminator_width), config.device)
-        self.average = AveragedModel(self.generator, multi_avg_fn=_warming_average(config.average_decay))
-        self.generator_optimiser = _adam(self.generator, config.weight_decay)
-        self.discriminator_optimiser = _adam(self.discriminator, config.weight_decay)
-        self.step = 0
-        self.best_validation = float("inf")
+        self.accelerator = accelerator = Accelerator(
+            cpu=config.cpu,
+            mixed_precision=config.mixed_precision,
+            dataloader_config=DataLoaderConfiguration(split_batches=True),
+            # layers of levels without attention or skips learn nothing
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        )
+        self.is_main = accelerator.is_main_process
+        if not self.is_main:
+            logging.getLogger(__package__).setLevel(logging.ERROR)
+        if config.samples_per_batch % (config.parts * accelerator.num_processes):
+            raise ValueError(
+                f"a batch of {config.batch_size} cannot be shared out among {accelerator.num_processes} processes and "
+                f"{config.parts} parts; change batch_size or parts"
+            )
+        _require_writable(config.out)
+        training_photos, held_back = _photos(config)
+        self.crops = make_crops(training_photos)
+        checkpoint = broadcast_object_list([load_checkpoint(config.out) if self.is_main else None])[0]
+        self.state = TrainingState(config, accelerator, checkpoint)
+        self.texture = None
+        if config.texture_weight or config.keep_by == "kid":
+            self.texture = texture_network(config.texture_network, config.texture_weights).to(accelerator.device)
+        self.validation = DataLoader(CentralCrops(held_back), max(1, config.batch_size // 2))
+        self.num_steps = config.epochs * len(training_photos) // config.samples_per_batch
+        logger.info("%d photos to train on, %d held back", len(training_photos), len(held_back))
+        if self.is_main:
+            remove_partial_files(config.out)
+            require_space(config.out, self.state.checkpoint_bytes)
+            (config.out / CONFIG).write_text(config.to_json())
+            (config.out / HELD_BACK).write_text("".join(f"{photo}\n" for photo in held_back))
 
-    _PARTS = ("generator", "discriminator", "average", "generator_optimiser", "discriminator_optimiser")
+    def train(self) -> None:
+        """Learn until the last epoch, and draw a sheet of results.
 
-    @property
-    def averaged_generator(self) -> Generator:
-        """The generator with the moving average of its weights: what is validated and exported."""
-        generator = self.average.module
-        assert isinstance(generator, Generator)
-        return generator
+        Raises:
+            FloatingPointError: if a loss or gradient becomes infinite or not a number; the last checkpoint is kept.
+        """
+        config, state = self.config, self.state
+        self.writer = SummaryWriter(config.out, purge_step=state.step) if self.is_main else None
+        if state.step == 0:
+            if config.start_from is not None:
+                self._validate()
+            self._save()  # a disk that cannot be written is better found out now than in an hour
+        waited, started = 0.0, time.perf_counter()
+        for parts, seconds in self._batches():
+            self._learn(parts)
+            state.step += 1
+            waited += seconds
+            if state.step % SPEED_INTERVAL == 0:
+                elapsed = time.perf_counter() - started
+                self._write("speed/samples a second", SPEED_INTERVAL * config.batch_size / elapsed)
+                self._write("speed/share of time waiting for photos", waited / elapsed)
+                waited, started = 0.0, time.perf_counter()
+            last = state.step == self.num_steps
+            if last or state.step % config.validate_every == 0:
+                self._validate()
+            if last or state.step % config.save_every == 0:
+                self._save()
+        self._finish()
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that changes in a run."""
-        parts = {name: getattr(self, name).state_dict() for name in self._PARTS}
-        return {**parts, "step": self.step, "best_validation": self.best_validation}
+    def _batches(self) -> Iterator[tuple[list[Sample], float]]:
+        """The parts of each step's batch still to come, and how many seconds they were waited for."""
+        config, state = self.config, self.state
+        size = config.samples_per_batch
+        loader = self.accelerator.prepare(
+            DataLoader(
+                self.crops,
+                size // config.parts,
+                sampler=Positions(state.step * size, self.num_steps * size),
+                num_workers=config.workers,
+                generator=torch.Generator(),  # its own, as it draws a number whenever a run goes on
+            )
+        )
+        samples = iter(loader)
+        progress = tqdm(
+            range(state.step, self.num_steps),
+            initial=state.step,
+            total=self.num_steps,
+            unit="step",
+            smoothing=0.02,
+            disable=not self.is_main,
+        )
+        for _ in progress:
+            started = time.perf_counter()
+            parts = [next(samples) for _ in range(config.parts)]
+            yield parts, time.perf_counter() - started
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to where `state_dict` was called."""
-        for name in self._PARTS:
-            getattr(self, name).load_state_dict(state[name])
-        self.step = state["step"]
-        self.best_validation = state["best_validation"]
+    def _learn(self, parts: list[Sample]) -> None:
+        """One step of the discriminator or of the generator."""
+        config, state = self.config, self.state
+        state.schedule(self.num_steps, len(self.crops.photos) / config.samples_per_batch)
+        discriminator_turn = config.adversarial_weight > 0 and state.step % config.discriminator_interval == 0
+        network = state.prepared_discriminator if discriminator_turn else state.prepared_generator
+        optimiser = state.discriminator_optimiser if discriminator_turn else state.generator_optimiser
+        widths = np.random.default_rng((config.seed, state.step))
+        gap_columns = int(widths.integers(*config.gap_columns, endpoint=True))
+        optimiser.zero_grad(set_to_none=True)
+        sums: dict[str, float] = {}
+        for number, part in enumerate(parts, start=1):
+            # gradients are averaged over the processes once, with the last part
+            with self.accelerator.no_sync(network) if number < len(parts) else nullcontext():
+                if discriminator_turn:
+                    losses = discriminator_losses(state, part, gap_columns)
+                else:
+                    losses = generator_losses(state, self.texture, part, gap_columns)
+                for name, value in self._finite(losses).items():
+                    sums[name] = sums.get(name, 0.0) + value
+                self.accelerator.backward(torch.stack(list(losses.values())).sum())
+        norm = self._gradient_norm(network.parameters(), optimiser)
+        optimiser.step()
+        if not discriminator_turn:
+            state.average.update_parameters(state.generator)
+        turn = "discriminator" if discriminator_turn else "generator"
+        for name, value in sums.items():
+            self._write(f"loss/{name}", value / config.batch_size)
+        self._write(f"gradient norm/{turn}", norm)
+        self._write(f"learning rate/{turn}", optimiser.param_groups[0]["lr"])
 
-    def save(self, folder: Path) -> None:
-        """Write the checkpoint; one that stood there before is replaced only once the new one is whole."""
-        with replacing(folder / CHECKPOINT) as partial:
-            torch.save(self.state_dict(), partial)
+    def _finite(self, losses: dict[str, Tensor]) -> dict[str, float]:
+        """The losses as numbers, of all processes together."""
+        stacked = torch.stack([value.detach() for value in losses.values()])
+        values = dict(zip(losses, self.accelerator.reduce(stacked, "mean").tolist(), strict=True))
+        if not all(map(math.isfinite, values.values())):
+            raise self._not_finite(", ".join(f"{name} {value:.4g}" for name, value in values.items()))
+        return values
 
-    def resume(self, folder: Path) -> None:
-        """Go on from the folder's checkpoint, if it has one."""
-        path = folder / CHECKPOINT
-        if path.exists():
-            self.load_state_dict(torch.load(path, map_location=self.config.device, weights_only=True))
-            logger.info("resumed at step %d from %s", self.step, path)
+    def _gradient_norm(self, weights: Iterable[Tensor], optimiser: AcceleratedOptimizer) -> float:
+        """Norm of the gradients, which are clipped if the configuration says so."""
+        if self.config.clip_gradient:
+            norm = self.accelerator.clip_grad_norm_(weights, self.config.clip_gradient)
+        else:
+            self.accelerator.unscale_gradients(optimiser)
+            norm = torch.nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
+        # in float16 an overflow is no fault: the scaler leaves the step out and scales less
+        if self.accelerator.scaler is None and not norm.isfinite():
+            raise self._not_finite(f"gradient norm {norm.item():.4g}")
+        return norm.item()
 
-    def autocast(self) -> AbstractContextManager:
-        """Where the networks run in bfloat16, if the configuration says so."""
-        device_type = torch.device(self.config.device).type
-        return torch.autocast(device_type, torch.bfloat16, enabled=self.config.mixed_precision)
+    def _not_finite(self, figures: str) -> FloatingPointError:
+        first = self.state.step * self.config.samples_per_batch
+        paths = {
+            str(path)
+            for position in range(first, first + self.config.samples_per_batch)
+            for path in self.crops.photos_at(position).values()
+        }
+        return FloatingPointError(
+            f"step {self.state.step + 1} is not finite ({figures}); the last checkpoint is kept: start again with a "
+            f"lower learning_rate or with clip_gradient. The batch was cropped from {', '.join(sorted(paths))}"
+        )
 
-    def schedule(self, num_steps: int) -> None:
-        """Set both learning rates for the step to come, of `num_steps` in all."""
-        decay_steps = self.config.learning_rate_decay * num_steps
-        factor = min(1.0, (num_steps - self.step) / decay_steps) if decay_steps else 1.0
-        for optimiser, share in ((self.generator_optimiser, 1.0), (self.discriminator_optimiser, 0.1)):
-            for group in optimiser.param_groups:
-                group["lr"] = self.config.learning_rate * share * factor
+    def _write(self, name: str, value: float) -> None:
+        if self.writer is not None:
+            self.writer.add_scalar(name, value, self.state.step + 1)
 
-    def update_generator(self, losses: dict[str, Tensor]) -> None:
-        """One optimiser step of the generator on the sum of `losses`, and of its moving average."""
-        _descend(self.generator_optimiser, losses)
-        self.average.update_parameters(self.generator)
+    @torch.inference_mode()
+    def _validate(self) -> None:
+        """Write figures and sample panoramas of the averaged weights; keep the weights if they are the best so far."""
+        if self.writer is None:
+            return
+        config, state = self.config, self.state
+        generator = state.averaged_generator.eval()
+        batches = [batch.to(self.accelerator.device) for batch in self.validation]
+        with self.accelerator.autocast():
+            figures = validate(generator, self.texture, batches, config)
+            samples = sample_panoramas(generator, torch.cat(batches)[:NUM_SAMPLES])
+        for name, images in samples.items():
+            self.writer.add_images(name, images, state.step)
+        for name, value in figures.items():
+            self.writer.add_scalar(f"validation/{name}", value, state.step)
+        logger.info("step %d: %s", state.step, ", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
+        if figures[config.keep_by] < state.best_validation:
+            state.best_validation = figures[config.keep_by]
+            self._export(BEST_GENERATOR, figures)
+            state.save_discriminator(config.out / BEST_DISCRIMINATOR)
 
-    def update_discriminator(self, losses: dict[str, Tensor]) -> None:
-        """One optimiser step of the discriminator on the sum of `losses`."""
-        _descend(self.discriminator_optimiser, losses)
+    def _export(self, name: str, figures: dict[str, float]) -> None:
+        """Write the averaged weights as a file for `models/wrb`."""
+        settings = {key: value for key, value in json.loads(self.config.to_json()).items() if key not in PRIVATE}
+        facts = {"step": self.state.step, "samples": self.state.step * self.config.batch_size, "validation": figures}
+        metadata = {"training": json.dumps({**facts, "settings": settings})}
+        save_generator(self.state.averaged_generator, self.config.out / name, dtype=torch.float16, metadata=metadata)
+
+    def _save(self) -> None:
+        if self.is_main:
+            save_checkpoint(self.config.out, self.state.step, self.state.state_dict())
+
+    def _finish(self) -> None:
+        """Leave the last weights too, and a sheet of what the best ones make of held-back photos."""
+        if self.writer is None:
+            return
+        self.writer.close()
+        self._export(LAST_GENERATOR, {})
+        panoramas = torch.cat(list(self.validation))[:NUM_SAMPLES]
+        sheet = results_sheet(load_generator(self.config.out / BEST_GENERATOR), panoramas)
+        with replacing(self.config.out / RESULTS) as partial:
+            sheet.save(partial)
+        logger.info("finished: %s, %s, %s in %s", BEST_GENERATOR, LAST_GENERATOR, RESULTS, self.config.out)
 
 
-def _placed(network: nn.Module, device: str) -> Any:
-    return network.to(device).to(memory_format=torch.channels_last)
+def _require_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing(folder / CONFIG.replace(".", "_test.")) as partial:
+            partial.write_text("")
+    except OSError as error:
+        raise OSError(f"{folder} cannot be written ({error.strerror}); give another --out") from error
 
 
-def _adam(network: nn.Module, weight_decay: float) -> torch.optim.Adam:
-    return torch.optim.Adam(network.parameters(), betas=(0.5, 0.9), weight_decay=weight_decay, foreach=True)
-
-
-def _descend(optimiser: torch.optim.Optimizer, losses: dict[str, Tensor]) -> None:
-    total = torch.stack(list(losses.values())).sum()
-    if not total.isfinite():
-        values = ", ".join(f"{name} {value.item():.4g}" for name, value in losses.items())
-        raise FloatingPointError(f"a loss is not finite ({values}); the last checkpoint is kept: lower learning_rate")
-    optimiser.zero_grad(set_to_none=True)
-    total.backward()
-    optimiser.step()
-
-
-def _warming_average(decay: float) -> Callable[[Any, Any, Any], None]:
-    """A moving average that forgets the random start: its decay grows from 0.1 to `decay`."""
-
-    def update(averages: list[Tensor], values: list[Tensor], count: Tensor | int) -> None:
-        current = min(decay, (1 + int(count)) / (10 + int(count)))
-        torch._foreach_lerp_(averages, values, 1 - current)
-
-    return update
+def _photos(config: TrainingConfig) -> tuple[list[Path], list[Path]]:
+    """Photos to train on and photos held back: as before, where the run or the one it starts from has said so."""
+    photos = find_photos(config.photos, config.crop_width)
+    lists = [config.out / HELD_BACK, config.validation_photos]
+    if config.start_from is not None:
+        lists.append(config.start_from / HELD_BACK)
+    for path in lists:
+        if path is not None and path.exists():
+            held_back = read_list(path, photos)
+            training = [photo for photo in photos if photo not in set(held_back)]
+            if not training:
+                raise ValueError(f"{path} names every photo; none is left to train on")
+            return training, held_back
+    return split(photos, config.validation_share, config.seed)

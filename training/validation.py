@@ -1,30 +1,27 @@
-"""How good a generator is on photos it does not learn from."""
+"""How good a generator is on photos that it does not learn from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from wrb import Generator
 
-from .data import cut, meeting_edges
+from .baselines import cross_fade
+from .config import TrainingConfig
+from .data import central, cut, meeting_edges
+from .distribution import kernel_distance
 from .losses import pixel_loss, texture_loss
+from .perceptual import PooledFeatures
+from .photos import CROP_HEIGHT, CROP_WIDTH
 
+PARTNERS = 2
+"""With how many others each photo is joined for the kernel distance."""
 
-def cross_fade(left: Tensor, right: Tensor, width: int) -> Tensor:
-    """The least that a gap must beat: every row fades from the left photo's edge to the right one's.
-
-    Args:
-        left: (b c h w), and `right` alike.
-        width: of the gap in px.
-
-    Returns:
-        (b c h width).
-    """
-    position = (torch.arange(width, device=left.device) + 0.5) / width
-    return torch.lerp(left[..., -1:], right[..., :1], position)
+WINDOW = 2 * CROP_HEIGHT
+"""Width in px of the part of a panorama that the kernel distance looks at, as in the authors' evaluation."""
 
 
 def psnr(images: Tensor, truth: Tensor) -> Tensor:
@@ -32,27 +29,62 @@ def psnr(images: Tensor, truth: Tensor) -> Tensor:
     return -10 * (images - truth).square().mean(dim=(1, 2, 3)).log10()
 
 
+def as_blended(generator: Generator, left: Tensor, right: Tensor) -> Tensor:
+    """Panoramas, (b 3 256 768) in 0..1, their gaps as `blend` shows them between the photos, (b 3 256 256) each."""
+    return meeting_edges(generator(left, right).float(), left, right).clamp(0, 1)
+
+
 @torch.inference_mode()
 def validate(
-    generator: Generator, texture: nn.Module | None, panoramas: Iterable[Tensor], *, texture_weight: float
+    generator: Generator, texture: nn.Module | None, panoramas: Sequence[Tensor], config: TrainingConfig
 ) -> dict[str, float]:
-    """Self-reconstruction of whole panoramas, (b 3 256 768), their gaps as a blend shows them: means over all.
+    """Self-reconstruction of whole panoramas, batches of (b 3 256 768), and the joining of different ones.
+
+    Args:
+        texture: gives feature maps; without it there is no `texture` figure.
 
     Returns:
-        `psnr` and `cross_fade_psnr` of the gap in dB, its `pixel` and `texture` losses, and their weighted sum
-        `loss`, by which the best weights are chosen.
+        Means over all: `psnr` and `cross_fade_psnr` of the gap in dB, its `pixel` and `texture` losses, and their
+        weighted sum, `loss`. Where the configuration keeps weights by it also `kid`, the kernel distance of joined
+        pairs of different photos from the photos, by the texture network's last features.
     """
     sums = dict.fromkeys(("psnr", "cross_fade_psnr", "pixel", "texture"), 0.0)
-    count = 0
     for batch in panoramas:
         left, gap, right = cut(batch)
-        panorama = meeting_edges(generator(left, right).float(), left, right).clamp(0, 1)
+        panorama = as_blended(generator, left, right)
         generated = cut(panorama)[1]
         sums["psnr"] += psnr(generated, gap).sum().item()
         sums["cross_fade_psnr"] += psnr(cross_fade(left, right, gap.shape[-1]), gap).sum().item()
         sums["pixel"] += pixel_loss(panorama, left, gap, right).item()
         if texture is not None:
             sums["texture"] += texture_loss(texture(generated), texture(gap)).item()
-        count += len(batch)
-    means = {name: value / count for name, value in sums.items()}
-    return {**means, "loss": means["pixel"] + texture_weight * means["texture"]}
+    means = {name: value / sum(map(len, panoramas)) for name, value in sums.items()}
+    figures = {**means, "loss": config.pixel_weight * means["pixel"] + config.texture_weight * means["texture"]}
+    if config.keep_by == "kid" and texture is not None:
+        figures["kid"] = _kernel_distance(generator, PooledFeatures(texture), panoramas)
+    return figures
+
+
+def _kernel_distance(generator: Generator, features: nn.Module, panoramas: Sequence[Tensor]) -> float:
+    every = torch.cat(list(panoramas))
+    true, generated = [], []
+    for batch in panoramas:
+        starts = (0, (CROP_WIDTH - WINDOW) // 2, CROP_WIDTH - WINDOW)
+        true += [features(batch[..., start : start + WINDOW]) for start in starts]
+    for shift in range(1, 1 + PARTNERS):
+        for left, right in zip(
+            every.split(len(panoramas[0])), every.roll(-shift, 0).split(len(panoramas[0])), strict=True
+        ):
+            panorama = as_blended(generator, cut(left)[0], cut(right)[2])
+            generated.append(features(central(panorama, WINDOW)))
+    return kernel_distance(torch.cat(generated).float(), torch.cat(true).float())
+
+
+@torch.inference_mode()
+def sample_panoramas(generator: Generator, panoramas: Tensor) -> dict[str, Tensor]:
+    """What there is to see of a generator: photos, (b 3 256 768), rebuilt and joined, the gaps as blended."""
+    left, _, right = cut(panoramas)
+    return {
+        "self-reconstruction": as_blended(generator, left, right),
+        "different photos": as_blended(generator, left, right.roll(-1, 0)),
+    }

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from training.config import FineTuningConfig, SelfReconstructionConfig, differences, parse_config, read_config
+
+
+def test_settings_go_to_a_file_and_come_back(config, fine_tuning_config, tmp_path):
+    for settings in (config, fine_tuning_config):
+        (tmp_path / "config.json").write_text(settings.to_json())
+        assert read_config(type(settings), tmp_path / "config.json") == settings
+
+
+def test_the_command_line_overrides_the_file(config, tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(config.to_json())
+    arguments = ["--config", str(path), "--learning-rate", "0.5", "--attention-levels", "0", "4"]
+    parsed = parse_config(SelfReconstructionConfig, "", arguments)
+    assert parsed == dataclasses.replace(config, learning_rate=0.5, attention_levels=(0, 4))
+    assert set(differences(parsed, config)) == {"learning_rate", "attention_levels"}
+    assert differences(parsed, config)["learning_rate"] == "0.001 before, now 0.5"
+
+
+@pytest.mark.parametrize("kind", [SelfReconstructionConfig, FineTuningConfig])
+def test_every_setting_is_explained_on_the_command_line(kind, capsys):
+    with pytest.raises(SystemExit):
+        parse_config(kind, "What it does.", ["--help"])
+    shown = capsys.readouterr().out
+    assert "What it does." in shown and "--config FILE" in shown
+    for field in dataclasses.fields(kind):
+        option = "--" + field.name.replace("_", "-")
+        explanation = shown.partition(f"{option} ")[2] or shown.partition(f"{option},")[2]
+        assert len(explanation.partition("│ --")[0].split()) > 5, f"{option} is not explained"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("{", "Invalid JSON"),
+        ('{"photos": ["a"]}', "out: Field required"),
+        ('{"photos": ["a"], "out": "b", "leaning_rate": 1}', "leaning_rate: Unexpected"),
+        ('{"photos": ["a"], "out": "b", "batch_size": 0}', "batch_size is 0"),
+    ],
+)
+def test_a_file_of_something_else_is_refused_by_name(tmp_path, text, complaint):
+    path = tmp_path / "config.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=complaint) as error:
+        read_config(SelfReconstructionConfig, path)
+    assert str(path) in str(error.value)
+    with pytest.raises(ValueError, match="cannot be read: No such file"):
+        read_config(SelfReconstructionConfig, tmp_path / "missing.json")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"batch_size": 0},
+        {"validation_share": 1.0},
+        {"decay": 2.0},
+        {"learning_rate": -1.0},
+        {"colour": 1.5},
+        {"gap_columns": (0, 4)},
+        {"gap_columns": (5, 4)},
+    ],
+)
+def test_impossible_settings_are_refused_by_name(config, setting):
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        dataclasses.replace(config, **setting)
+
+
+def test_half_a_batch_of_fine_tuning_is_pairs(fine_tuning_config):
+    assert dataclasses.replace(fine_tuning_config, batch_size=28).samples_per_batch == 14
+    with pytest.raises(ValueError, match="batch_size is 3; it must be even"):
+        dataclasses.replace(fine_tuning_config, batch_size=3)
+
+
+def test_crops_hold_the_widest_gap_and_what_the_discriminator_sees(config):
+    widths = [dataclasses.replace(config, gap_columns=(2, widest)).crop_width for widest in (2, 4, 8)]
+    assert widths == [768, 768, 1024]

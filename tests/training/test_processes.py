@@ -1,0 +1,105 @@
+"""Runs as processes: killed at any moment, on two at once, as plain scripts from elsewhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from training.checkpoints import load_checkpoint
+from training.config import SelfReconstructionConfig
+
+pytestmark = pytest.mark.slow
+
+TRAINING = Path(__file__).parents[2] / "training"
+
+
+def start(config, tmp_path, launcher=(sys.executable,)):
+    """Start the stage of that configuration as a plain script, in a folder that is not the project's."""
+    name = "self_reconstruction" if isinstance(config, SelfReconstructionConfig) else "fine_tuning"
+    settings = tmp_path / f"{config.out.name}.json"
+    settings.write_text(config.to_json())
+    command = [*launcher, str(TRAINING / f"{name}.py"), "--config", str(settings)]
+    log = (tmp_path / f"{config.out.name}.log").open("a")
+    return subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def assert_succeeded(process, tmp_path, config):
+    assert process.wait(240) == 0, (tmp_path / f"{config.out.name}.log").read_text()[-3000:]
+
+
+@pytest.mark.parametrize("stage", ["config", "fine_tuning_config"])
+def test_a_run_killed_at_random_moments_ends_in_the_same_weights(stage, request, tmp_path, assert_same):
+    config = dataclasses.replace(
+        request.getfixturevalue(stage), epochs=8, save_every=1, workers=1, out=tmp_path / "whole", gap_columns=(3, 5)
+    )
+    began = time.monotonic()
+    assert_succeeded(start(config, tmp_path), tmp_path, config)
+    duration = time.monotonic() - began
+
+    killed = dataclasses.replace(config, out=tmp_path / "killed")
+    seed = random.randrange(1_000_000)
+    moments = random.Random(seed)
+    steps = []
+    while len(steps) < 4:
+        process = start(killed, tmp_path)
+        time.sleep(moments.uniform(0.3, 1.0) * duration)
+        if process.poll() is not None:
+            break
+        os.killpg(process.pid, signal.SIGKILL)  # its workers too
+        process.wait()
+        steps.append((load_checkpoint(killed.out) or {"step": None})["step"])
+    assert_succeeded(start(killed, tmp_path), tmp_path, killed)
+    assert not list(killed.out.glob(".*")), "what a killed run had half written is still there"
+
+    first, second = load_checkpoint(config.out), load_checkpoint(killed.out)
+    first.pop("config"), second.pop("config")  # they name the folders
+    assert_same(second, first)
+    weights = [(run.out / "last.safetensors").read_bytes() for run in (config, killed)]
+    assert weights[0] == weights[1], f"seed {seed}, killed after steps {steps}"
+
+
+def test_two_processes_have_the_losses_of_one(fine_tuning_config, tmp_path):
+    """Both halves of the batch, its means, and what is compared across it, come together."""
+    config = dataclasses.replace(
+        fine_tuning_config,
+        batch_size=4,
+        epochs=6,
+        normalised_features=True,
+        # as Adam's first steps go by the signs of gradients, rounding would grow with the usual rate
+        learning_rate=1e-6,
+        discriminator_learning_rate=1e-7,
+    )
+    curves = []
+    for launcher in ([sys.executable], [sys.executable, "-m", "accelerate.commands.launch", *two_processes()]):
+        run = dataclasses.replace(config, out=tmp_path / str(len(curves)))
+        assert_succeeded(start(run, tmp_path, launcher), tmp_path, run)
+        events = EventAccumulator(str(run.out))
+        events.Reload()
+        names = [name for name in events.Tags()["scalars"] if name.startswith(("loss/", "gradient norm/"))]
+        curves.append({name: {event.step: event.value for event in events.Scalars(name)} for name in names})
+    assert "rank1" in (tmp_path / "1.log").read_text()
+    assert {"loss/pixel", "loss/discriminator", "loss/adversarial", "gradient norm/generator"} <= curves[0].keys()
+    assert curves[0].keys() == curves[1].keys()
+    for name, values in curves[0].items():
+        assert curves[1][name] == pytest.approx(values, rel=1e-3, abs=1e-8), name
+
+
+def two_processes():
+    # which processes there are is the launcher's to say; that they are on the CPU is the configuration's
+    return "--multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no".split()
