@@ -86,6 +86,11 @@ class Run:
             )
         _require_writable(config.out)
         training_photos, held_back = _photos(config)
+        if config.keep_by == "kid" and len(held_back) < 2:
+            raise ValueError(
+                f"{held_back[0]} is the only photo held back, and keep_by kid joins different ones; hold back a larger "
+                "validation_share, or keep_by loss"
+            )
         self.crops = make_crops(training_photos)
         checkpoint = broadcast_object_list([load_checkpoint(config.out) if self.is_main else None])[0]
         self.state = TrainingState(config, accelerator, checkpoint)

@@ -216,6 +216,11 @@ def test_a_folder_that_cannot_be_written_is_a_clear_error_at_the_start(config, t
         train(dataclasses.replace(config, out=tmp_path / "file" / "run"))
 
 
+def test_the_kernel_distance_wants_two_photos_held_back(config):
+    with pytest.raises(ValueError, match=r"\.png is the only photo held back"):
+        self_reconstruction.prepare(dataclasses.replace(config, keep_by="kid"))
+
+
 def test_a_batch_that_cannot_be_shared_out_is_refused(config):
     with pytest.raises(ValueError, match="a batch of 2 cannot be shared out among 1 processes and 3 parts"):
         train(dataclasses.replace(config, parts=3))
