@@ -25,14 +25,17 @@ help:
 demo: .venv/runtime.stamp
 	$(BIN)/python -m wrb samples/wrb_sample_desert.jpg samples/wrb_sample_lake.jpg -o panorama.png
 
-# The tests' networks are tiny: on a busy machine, threads that wait for each other make them many times slower.
+# The tests' networks are tiny: on a busy machine, threads that wait for each other make them many times slower. Two
+# processes, each with whole files of tests, do better; those in ComfyUI share one ComfyUI and go one by one.
 test test-fast: export OMP_NUM_THREADS = 1
+UNIT_TESTS := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test: lint .venv/comfyui.stamp chromium
-	$(BIN)/python -m pytest
+	$(UNIT_TESTS) -m "not comfyui"
+	$(BIN)/python -m pytest -m comfyui
 
 test-fast: .venv/test.stamp
-	$(BIN)/python -m pytest -m "not comfyui and not slow"
+	$(UNIT_TESTS) -m "not comfyui and not slow"
 
 # nodes.py imports relatively, so mypy needs a package around it, under a name that Python accepts.
 lint: .venv/test.stamp
