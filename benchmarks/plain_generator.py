@@ -6,6 +6,7 @@ It shares nothing with the package but the names of the weights.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,21 @@ COLUMNS = 4
 
 def leaky(features: Tensor) -> Tensor:
     return F.leaky_relu(features, 0.2)
+
+
+class PlainOutput(NamedTuple):
+    """A panorama and what the training losses look at."""
+
+    panorama: Tensor
+    """(b 3 256 512+64·gap_columns)."""
+
+    gap_features: Tensor
+    """(b c 4 gap_columns)."""
+
+    rightward: Tensor
+    """The content transfer's sequences, each from left to right, (b c 4 8+gap_columns)."""
+
+    leftward: Tensor
 
 
 class PlainGenerator:
@@ -36,15 +52,20 @@ class PlainGenerator:
 
     def __call__(self, left: Tensor, right: Tensor, gap_columns: int = 4) -> Tensor:
         """Two photos, (b 3 256 256) each, to their panorama, (b 3 256 512+64·gap_columns)."""
+        return self.generate(left, right, gap_columns).panorama
+
+    def generate(self, left: Tensor, right: Tensor, gap_columns: int = 4) -> PlainOutput:
         *left_skips, left_bottleneck = self.encode(left)
         *right_skips, right_bottleneck = self.encode(right)
         left_columns = self.unit("feature_in", left_bottleneck, leaky)
         right_columns = self.unit("feature_in", right_bottleneck, leaky)
         rightward = self.predict(left_columns, right_columns, gap_columns)
         leftward = self.predict(right_columns.flip(-1), left_columns.flip(-1), gap_columns).flip(-1)
-        gap = self.unit("BCT.output", torch.cat([rightward, leftward], dim=1), leaky)
-        gap = self.unit("feature_out", gap, leaky)
-        return self.decode(torch.cat([left_bottleneck, gap, right_bottleneck], dim=-1), left_skips, right_skips)
+        gaps = [sequence[..., COLUMNS : COLUMNS + gap_columns] for sequence in (rightward, leftward)]
+        gap_features = self.unit("BCT.output", torch.cat(gaps, dim=1), leaky)
+        gap = self.unit("feature_out", gap_features, leaky)
+        features = torch.cat([left_bottleneck, gap, right_bottleneck], dim=-1)
+        return PlainOutput(self.decode(features, left_skips, right_skips), gap_features, rightward, leftward)
 
     def encode(self, photo: Tensor) -> list[Tensor]:
         """Skips 0 to 4, then the bottleneck."""
@@ -58,7 +79,10 @@ class PlainGenerator:
         return maps
 
     def predict(self, own: Tensor, other: Tensor, gap_columns: int) -> Tensor:
-        """One direction of the content transfer: go on from `own`, knowing that `other` comes after the gap."""
+        """One direction of the content transfer: go on from `own`, knowing that `other` comes after the gap.
+
+        Returns `own`, the gap and a guess of `other`.
+        """
         state = None
         for column in self._columns(other):
             _, state = self.lstm_encoder(column, state)
@@ -68,8 +92,8 @@ class PlainGenerator:
         while len(predicted) < gap_columns + COLUMNS:
             output, state = self.lstm_decoder(output, state)
             predicted.append(output)
-        gap = [output[0].unflatten(1, own.shape[1:3]) for output in predicted[:gap_columns]]
-        return torch.stack(gap, dim=-1)
+        further = [output[0].unflatten(1, own.shape[1:3]) for output in predicted]
+        return torch.cat([own, torch.stack(further, dim=-1)], dim=-1)
 
     def decode(self, features: Tensor, left_skips: list[Tensor], right_skips: list[Tensor]) -> Tensor:
         features = self.global_residual("GRB5", features, dilation=1)
