@@ -26,7 +26,7 @@ TINY = "--width 4 --discriminator-width 2 --batch-size 2 --epochs 2 --validation
 LOCAL = "--texture-network efficientnet-lite0".split()
 
 
-def run(module: str, *arguments: str | Path) -> str:
+def run(module: str, *arguments: object) -> str:
     """Run one of the programs of training; what it has said."""
     command = [sys.executable, "-m", f"training.{module}", *map(str, arguments)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -47,7 +47,8 @@ def test_both_stages_evaluation_and_the_weights_in_comfyui(server: ComfyServer, 
     first, second = tmp_path / "first", tmp_path / "second"
     run("self_reconstruction", "--photos", photos, "--out", first, *TINY, *LOCAL)
     fine_tuning = ["--photos", photos, "--out", second, "--start-from", first, "--pairs", tmp_path / "pairs.json"]
-    run("fine_tuning", *fine_tuning, "--discriminator-width", "2", "--batch-size", "4", "--epochs", "2", "--cpu", *LOCAL)
+    fine_tuning += ["--discriminator-width", "2", "--batch-size", "4", "--epochs", "2", "--cpu"]
+    run("fine_tuning", *fine_tuning, *LOCAL)
     for folder in (first, second):
         assert {"config.json", "best.safetensors", "last.safetensors", "results.png"} <= set(os.listdir(folder))
 
