@@ -120,6 +120,18 @@ def test_each_of_a_batch_is_blended_as_if_alone(generator):
         torch.testing.assert_close(together[number : number + 1], alone, atol=2e-5, rtol=0)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_down_is_the_same_turned(generator, mode):
+    left, right = torch.rand(2, 3, 70, 60), torch.rand(1, 4, 35, 100)
+    across = blend(generator, left, right, 40, photos=mode, feather=30)
+    down = blend(generator, left.mT, right.mT, 40, photos=mode, feather=30, direction="down")
+    assert down.panorama.shape[-1] == 70
+    torch.testing.assert_close(down.panorama, across.panorama.mT, atol=1e-5, rtol=0)
+    assert torch.equal(down.gap_mask, across.gap_mask.mT)
+    adjusted = down.with_gap_width(90).panorama
+    torch.testing.assert_close(adjusted, across.with_gap_width(90).panorama.mT, atol=1e-5, rtol=0)
+
+
 def test_progress_counts_every_pass_and_can_end_the_blend(generator):
     left, right = torch.rand(3, 3, 8, 8), torch.rand(3, 3, 8, 8)
     seen = []
@@ -141,6 +153,11 @@ def test_progress_counts_every_pass_and_can_end_the_blend(generator):
         ({"batch_size": 0}, "batch_size is 0"),
         ({"gap_width": 0}, "the gap is 0 px wide"),
         ({"gap_width": 9 * 16}, "16 px high it can be 4 to 128 px"),
+        (
+            {"gap_width": 3, "direction": "down"},
+            "the gap is 3 px high; between photos 16 px wide it can be 4 to 128 px",
+        ),
+        ({"direction": "up"}, "direction is 'up'; it is one of 'right', 'down'"),
     ],
 )
 def test_bad_options_are_refused_by_name(generator, options, message):

@@ -1,6 +1,8 @@
+import pytest
 import torch
 
-from wrb.seam import FRINGE, REACH, meet_edges, without_fringe
+from wrb.canvas import resize
+from wrb.seam import COLUMNS_AT_ONCE, FRINGE, REACH, fade, meet_edges, without_fringe
 
 
 def stretched_laplacian(image):
@@ -48,6 +50,29 @@ def test_it_stays_exact_for_high_photos():
     torch.testing.assert_close(meet_edges(gap, left, right), exact, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("width", [COLUMNS_AT_ONCE - 1, COLUMNS_AT_ONCE, COLUMNS_AT_ONCE + 1, 3 * COLUMNS_AT_ONCE])
+def test_gaps_of_many_columns_are_in_one_piece(width):
+    edge = torch.linspace(0, 1, 12, dtype=torch.float64)[None, None, :, None]
+    met = meet_edges(torch.zeros(1, 1, 12, width, dtype=torch.float64), edge, 1 - edge)
+    with_ends = torch.cat([edge, met, 1 - edge], dim=-1)
+    torch.testing.assert_close(stretched_laplacian(with_ends), torch.zeros_like(met), atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("height", [256, 1024, 2160])
+def test_no_step_between_textured_photos_and_a_gap_of_other_colours(height):
+    """The gap is drawn at the network's size, softer and of another brightness and tint."""
+    left, right = (mean + 0.1 * torch.randn(1, 3, height, 16) for mean in (0.3, 0.6))
+    tint = torch.tensor([0.8, 0.5, 0.2]).view(1, 3, 1, 1)
+    gap = meet_edges(
+        resize((tint + 0.1 * torch.randn(1, 3, 256, 64)).clamp(0, 1), height, 200), left[..., -1:], right[..., :1]
+    )
+    photo_step = torch.cat([left.diff(dim=-1), right.diff(dim=-1)], dim=-1).abs().mean()
+    for edge in (gap[..., :1] - left[..., -1:], gap[..., -1:] - right[..., :1]):
+        assert edge.abs().mean() <= 1.25 * photo_step
+    colours = gap.mean(dim=-2)[0]
+    assert (colours.unfold(-1, 40, 20).mean(dim=-1).diff(dim=-1).abs() < 0.15).all()
+
+
 def test_sides_are_treated_alike():
     gap, left, right = torch.rand(1, 3, 20, 15), torch.rand(1, 3, 20, 1), torch.rand(1, 3, 20, 1)
     mirrored = meet_edges(gap.flip(-1), right, left).flip(-1)
@@ -66,3 +91,11 @@ def test_the_border_is_continued_from_within():
     assert torch.equal(drawn[inner], gap[inner])
     assert torch.equal(drawn[..., 10, :FRINGE], gap[..., 10, FRINGE, None].expand(-1, -1, FRINGE))
     assert torch.equal(drawn[..., -1, 15], gap[..., -1 - FRINGE, 15])
+
+
+def test_fading_goes_from_all_to_nothing_and_both_ways_make_one():
+    progress = torch.linspace(-0.5, 1.5, 21)
+    faded = fade(progress)
+    assert faded[0] == faded[5] == 1 and faded[-1] == faded[15] == 0
+    assert (faded.diff() <= 0).all()
+    torch.testing.assert_close(faded + fade(1 - progress), torch.ones(21))

@@ -11,6 +11,17 @@ Lu, Chang and Chiu, "Bridging the Visual Gap: Wide-Range Image Blending", CVPR 2
 from .blend import Blend, blend
 from .config import GeneratorConfig
 from .generator import Generator
+from .restore import restore_photos
+from .sequence import blend_sequence
 from .weights import load_generator, save_generator
 
-__all__ = ["Blend", "Generator", "GeneratorConfig", "blend", "load_generator", "save_generator"]
+__all__ = [
+    "Blend",
+    "Generator",
+    "GeneratorConfig",
+    "blend",
+    "blend_sequence",
+    "load_generator",
+    "restore_photos",
+    "save_generator",
+]

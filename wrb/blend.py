@@ -1,19 +1,30 @@
-"""Two photos of any size to one panorama."""
+"""Two photos of any size to one panorama; and the filling of one gap, of which sequences are made too."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .canvas import Context, checked_gap_width, context, gap_columns, prepare_pair, resize
+from .canvas import (
+    Context,
+    Direction,
+    GapWidths,
+    Layout,
+    checked_gap_widths,
+    context,
+    gap_columns,
+    prepare_pair,
+    resize,
+    turned,
+)
 from .config import COLUMN_WIDTH, IMAGE_SIZE
 from .generator import Encoding, Generator
-from .seam import meet_edges, without_fringe
+from .seam import fade, meet_edges, without_fringe
 
 PhotoMode = Literal["keep", "feather", "redraw"]
 OnProgress = Callable[[int, int], None]
@@ -22,27 +33,45 @@ REDRAW_MARGIN = 0.25
 """Share of the square next to the gap over which a redrawn photo passes into the untouched rest of it."""
 
 
+class Photos(Protocol):
+    """Photos that can be joined over gaps of any width, with all that the user has said about them."""
+
+    def join(self, gap_widths: GapWidths, batch_size: int, on_progress: OnProgress) -> Blend: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Blend:
-    """A finished panorama, and what it takes to make it again with another gap."""
+    """A finished panorama, and what it takes to make it again with other gaps, or to restore its photos."""
 
     panorama: Tensor
-    """RGB in 0..1, float32, (b 3 h w), on the left photos' device."""
+    """RGB in 0..1, float32, (b 3 h w), on the device of the left or first photo."""
 
     gap_mask: Tensor
     """1 where the panorama was generated, 0 where a photo is, (b h w)."""
 
-    photos: EncodedPhotos
-    """The photos as the panorama was made from them."""
+    layout: Layout
+    """Where the photos and gaps lie; with "down" in the turned panorama."""
+
+    direction: Direction
+
+    originals: tuple[Tensor, ...]
+    """The photos in their order, as they were handed in: not copied, not scaled."""
+
+    photos: Photos
+    """The same, as the panorama was made from them."""
 
     def with_gap_width(
-        self, gap_width: int | None = None, *, batch_size: int = 4, on_progress: OnProgress | None = None
+        self, gap_width: GapWidths = None, *, batch_size: int = 4, on_progress: OnProgress | None = None
     ) -> Blend:
-        """The same photos with a gap of another width. They are not encoded again.
+        """The same photos with gaps of another width. Those of `blend` are not encoded again.
 
-        Arguments and errors are those of `blend`.
+        Arguments and errors are those of `blend` or `blend_sequence`.
         """
-        return self.photos.fill_gap(gap_width, batch_size, on_progress or _ignore_progress)
+        return self.photos.join(gap_width, batch_size, on_progress or ignore_progress)
+
+
+def ignore_progress(done: int, total: int) -> None:
+    """The `on_progress` of those who gave none."""
 
 
 def blend(
@@ -53,6 +82,7 @@ def blend(
     *,
     photos: PhotoMode = "keep",
     feather: int = 0,
+    direction: Direction = "right",
     batch_size: int = 4,
     on_progress: OnProgress | None = None,
 ) -> Blend:
@@ -70,6 +100,8 @@ def blend(
         photos: "keep" leaves every pixel of the photos as it is; with "feather" they pass into the network's redrawing
             of them towards the gap; with "redraw" they are redrawn throughout the square that the network sees.
         feather: over how many px "feather" passes, at most the square's width.
+        direction: "down" lays the left photo on top and the right one, scaled to its width, below; then `gap_width` is
+            the gap's height, and what is said here of heights holds for widths.
         batch_size: pairs in one pass of the network.
         on_progress: called after every pass with the number done and the number in all; what it raises ends the blend.
 
@@ -77,45 +109,22 @@ def blend(
         ValueError: if a photo, the gap's width or an option is not as said.
         FloatingPointError: if the network's type cannot hold its numbers, as can happen in float16.
     """
-    if photos not in get_args(PhotoMode):
-        raise ValueError(f"photos is {photos!r}; it is one of {', '.join(map(repr, get_args(PhotoMode)))}")
-    if feather < 0:
-        raise ValueError(f"feather is {feather} px; it cannot be negative")
-    left, right = prepare_pair(left, right)
-    gap_width = checked_gap_width(gap_width, left.shape[-2])
-    on_progress = on_progress or _ignore_progress
-    encoded = _encode(
-        generator, left, right, photos, feather, batch_size, lambda done, total: on_progress(done, 2 * total)
-    )
-    return encoded.fill_gap(gap_width, batch_size, lambda done, total: on_progress(total + done, 2 * total))
-
-
-def _ignore_progress(done: int, total: int) -> None:
-    pass
-
-
-@torch.no_grad()
-def _encode(
-    generator: Generator,
-    left: Tensor,
-    right: Tensor,
-    mode: PhotoMode,
-    feather: int,
-    batch_size: int,
-    on_progress: OnProgress,
-) -> EncodedPhotos:
-    """Show the network the squares next to the gap, `batch_size` pairs at a time."""
-    contexts = context(left), context(right[..., : right.shape[-2]].flip(-1))
-    images = contexts[0].image, contexts[1].image.flip(-1)
-    weight = next(generator.parameters())
-    encodings: list[tuple[Encoding, Encoding]] = []
+    painter = Painter(generator, photos, feather)
+    originals = left, right
+    left, right = prepare_pair(left, right, direction)
+    checked_gap_widths(gap_width, 1, left.shape[-2], direction)
+    on_progress = on_progress or ignore_progress
+    contexts = context(left), context(right, mirrored=True)
     chunks = _chunks(len(left), batch_size)
-    for chunk in chunks:
-        one, other = generator.encode_pair(*(image[chunk].to(weight) for image in images))
-        encodings.append((one.to(left.device), other.to(left.device)))
-        on_progress(len(encodings), len(chunks))
-    left_encoding, right_encoding = (Encoding.cat(side) for side in zip(*encodings, strict=True))
-    return EncodedPhotos(generator, left, right, mode, feather, *contexts, left_encoding, right_encoding)
+    encodings: list[list[Encoding]] = []
+    for number, chunk in enumerate(chunks, start=1):
+        encodings.append(painter.encode([seen[chunk] for seen in contexts]))
+        on_progress(number, 2 * len(chunks))
+    left_end, right_end = (
+        End(seen, Encoding.cat(side)) for seen, side in zip(contexts, zip(*encodings, strict=True), strict=True)
+    )
+    pair = Pair(painter, originals, direction, left, right, left_end, right_end)
+    return pair.join(gap_width, batch_size, lambda done, total: on_progress(total + done, 2 * total))
 
 
 def _chunks(length: int, batch_size: int) -> list[slice]:
@@ -125,71 +134,145 @@ def _chunks(length: int, batch_size: int) -> list[slice]:
 
 
 @dataclass(frozen=True)
-class EncodedPhotos:
-    """Photos that the network has seen, ready to be joined over gaps of any width."""
+class Pair:
+    """Two batches of photos that the network has seen, ready to be joined over gaps of any width."""
 
-    generator: Generator
+    painter: Painter
+    originals: tuple[Tensor, Tensor]
+    direction: Direction
     left: Tensor
     right: Tensor
-    mode: PhotoMode
-    feather: int
-    left_context: Context
-    mirrored_right_context: Context
-    left_encoding: Encoding
-    right_encoding: Encoding
+    left_end: End
+    right_end: End
 
     @torch.no_grad()
-    def fill_gap(self, gap_width: int | None, batch_size: int, on_progress: OnProgress) -> Blend:
+    def join(self, gap_widths: GapWidths, batch_size: int, on_progress: OnProgress) -> Blend:
         """Generate the gap and put the panoramas together; see `blend`."""
         length, _, height, left_width = self.left.shape
-        gap_width = checked_gap_width(gap_width, height)
-        widths = [left_width, gap_width, self.right.shape[-1]]
-        panorama = self.left.new_empty(length, 3, height, sum(widths))
+        gap_widths = checked_gap_widths(gap_widths, 1, height, self.direction)
+        layout = Layout(height, (left_width, self.right.shape[-1]), gap_widths)
+        panorama = self.left.new_empty(length, 3, height, layout.width)
+        (left, right), (gap,) = layout.split(panorama)
+        left.copy_(self.left)
+        right.copy_(self.right)
         chunks = _chunks(length, batch_size)
         for number, chunk in enumerate(chunks, start=1):
-            left, gap, right = panorama[chunk].split(widths, dim=-1)
-            redrawn_left, generated, redrawn_right = self._generate(chunk, gap_columns(gap_width, height))
-            left.copy_(self.left[chunk])
-            right.copy_(self.right[chunk])
-            if self.mode != "keep":
-                seen_left, seen_right = self.left_context, self.mirrored_right_context
-                left_change = self._change(redrawn_left - seen_left.image[chunk], seen_left, left.shape[-2:])
-                left[..., -seen_left.width :].add_(left_change).clamp_(0, 1)
-                right_change = self._change(
-                    redrawn_right.flip(-1) - seen_right.image[chunk], seen_right, right.shape[-2:]
-                )
-                right[..., : seen_right.width].add_(right_change.flip(-1)).clamp_(0, 1)
-            generated = resize(generated, height, gap_width)
-            gap.copy_(meet_edges(generated, left[..., -1:], right[..., :1]).clamp_(0, 1))
+            ends = self.left_end[chunk], self.right_end[chunk]
+            self.painter.fill_gap(left[chunk], gap[chunk], right[chunk], *ends)
             on_progress(number, len(chunks))
-        gap_mask = panorama.new_zeros(length, height, sum(widths))
-        gap_mask[..., left_width : left_width + gap_width] = 1
-        return Blend(panorama=panorama, gap_mask=gap_mask, photos=self)
+        return finish(panorama, layout, self.direction, self.originals, self)
 
-    def _generate(self, chunk: slice, columns: int) -> tuple[Tensor, Tensor, Tensor]:
+
+def finish(
+    panorama: Tensor, layout: Layout, direction: Direction, originals: tuple[Tensor, ...], photos: Photos
+) -> Blend:
+    """The result of a blend, turned as it was asked for, with its mask."""
+    return Blend(
+        panorama=turned(panorama, direction),
+        gap_mask=turned(layout.gap_mask(panorama), direction),
+        layout=layout,
+        direction=direction,
+        originals=originals,
+        photos=photos,
+    )
+
+
+@dataclass(frozen=True)
+class End:
+    """The end of photos that a gap lies at, as the network has seen it."""
+
+    context: Context
+    encoding: Encoding
+
+    between_gaps: bool = False
+    """Whether the photos have a gap at their other end too."""
+
+    def __getitem__(self, chunk: slice) -> End:
+        """A part of the batch."""
+        return End(self.context[chunk], self.encoding[chunk], self.between_gaps)
+
+
+@dataclass(frozen=True)
+class Painter:
+    """Fills the gaps of a panorama whose photos are in place.
+
+    Raises:
+        ValueError: if an option is not as `blend` says.
+    """
+
+    generator: Generator
+    mode: PhotoMode
+    feather: int
+
+    def __post_init__(self) -> None:
+        if self.mode not in get_args(PhotoMode):
+            raise ValueError(f"photos is {self.mode!r}; it is one of {', '.join(map(repr, get_args(PhotoMode)))}")
+        if self.feather < 0:
+            raise ValueError(f"feather is {self.feather} px; it cannot be negative")
+
+    @torch.no_grad()
+    def encode(self, contexts: Sequence[Context]) -> list[Encoding]:
+        """What the network makes of each, in one pass; kept beside the photos."""
+        weight = next(self.generator.parameters())
+        images = [seen.upright_image for seen in contexts]
+        encoding = self.generator.encode(torch.cat(images).to(weight)).to(images[0].device)
+        length = len(images[0])
+        return [encoding[start : start + length] for start in range(0, length * len(images), length)]
+
+    @torch.no_grad()
+    def fill_gap(self, left: Tensor, gap: Tensor, right: Tensor, left_end: End, right_end: End) -> None:
+        """Write the gap between photos into their panorama, and redraw the photos where the mode says so.
+
+        Args:
+            left: the whole left photos as they are in the panorama, (b 3 h w); `right` alike.
+            gap: what to fill.
+            left_end: what the network has seen of the left photos before any was redrawn; `right_end` alike.
+        """
+        height, gap_width = gap.shape[-2:]
+        redrawn_left, generated, redrawn_right = self._generate(left_end, right_end, gap_columns(gap_width, height))
+        if self.mode != "keep":
+            self._redraw(left, redrawn_left, left_end)
+            self._redraw(right, redrawn_right, right_end)
+        # From the network's size to the panorama's: the place for all that makes the gap sharp.
+        generated = resize(generated, height, gap_width)
+        gap.copy_(meet_edges(generated, left[..., -1:], right[..., :1]).clamp_(0, 1))
+
+    def _generate(self, left_end: End, right_end: End, columns: int) -> tuple[Tensor, Tensor, Tensor]:
         """The redrawn left photos, the gap and the redrawn right photos, float32, (b 3 256 w), beside the photos."""
         weight = next(self.generator.parameters())
-        left_encoding = self.left_encoding[chunk].to(weight.device)
-        right_encoding = self.right_encoding[chunk].to(weight.device)
-        panorama = self.generator.generate(left_encoding, right_encoding, columns).panorama.to(self.left)
+        encodings = left_end.encoding.to(weight.device), right_end.encoding.to(weight.device)
+        panorama = self.generator.generate(*encodings, columns).panorama.to(left_end.context.image)
         if not panorama.isfinite().all():
             raise FloatingPointError(f"the network overflows in {weight.dtype}; load it in fp32 or bf16")
         left, gap, right = panorama.split([IMAGE_SIZE, columns * COLUMN_WIDTH, IMAGE_SIZE], dim=-1)
         return without_fringe(left), without_fringe(gap), without_fringe(right)
 
-    def _change(self, difference: Tensor, seen: Context, size: tuple[int, int]) -> Tensor:
-        """What redrawing adds to the pixels of a photo of that size, (b 3 h seen.width), the gap to its right.
+    def _redraw(self, photos: Tensor, redrawn: Tensor, end: End) -> None:
+        """Change photos, (b 3 h w), at one end to what the network made of it, (b 3 256 256), as the mode says.
 
         The difference that it makes to what the network saw is scaled up, not the redrawing: a large photo keeps its
         detail.
         """
-        difference = difference[..., -seen.columns :]
-        difference = F.interpolate(difference, (size[0], seen.width), mode="bicubic", antialias=True)
+        seen = end.context
+        redrawn = redrawn.flip(-1) if seen.mirrored else redrawn
+        difference = (redrawn - seen.image)[..., -seen.columns :]
+        difference = F.interpolate(difference, (photos.shape[-2], seen.width), mode="bicubic", antialias=True)
         distance = torch.arange(seen.width, 0, -1, device=difference.device) - 0.5
-        if self.mode == "feather":
-            faded = distance / min(self.feather, seen.width)
-        elif size[1] > seen.width:
-            faded = 1 - (seen.width - distance) / (REDRAW_MARGIN * seen.width)
+        change = difference * self._share(distance, end, photos.shape[-1])
+        if seen.mirrored:
+            photos[..., : seen.width].add_(change.flip(-1)).clamp_(0, 1)
         else:
-            faded = torch.zeros_like(distance)
-        return difference * (0.5 + 0.5 * torch.cos(torch.pi * faded.clamp(0, 1)))
+            photos[..., -seen.width :].add_(change).clamp_(0, 1)
+
+    def _share(self, distance: Tensor, end: End, photo_width: int) -> Tensor:
+        """How much of a photo is redrawn that far from the gap, in px of the panorama: from 1 to 0."""
+        seen_width = end.context.width
+        if self.mode == "feather":
+            full, reach = 0.0, min(self.feather, seen_width)
+        else:
+            full, reach = (1 - REDRAW_MARGIN) * seen_width, seen_width
+            if end.between_gaps:  # where both ends reach, one fades as the other comes: together they are at most 1
+                full = min(full, photo_width - reach)
+            elif photo_width == seen_width:
+                full = reach
+        return fade((distance - full) / (reach - full))

@@ -1,12 +1,16 @@
-"""Geometry: photos of any size to the squares that the network sees, and its columns back to pixels.
+"""Geometry: photos of any size to the squares that the network sees, its columns back to pixels, and the panorama.
 
-Tensors are (b c h w) in 0..1 throughout.
+Tensors are (b c h w) in 0..1 throughout. Panoramas run to the right: one that runs down is made of turned photos and
+turned back, and only `turned` and the messages know of it.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise, zip_longest
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -18,25 +22,41 @@ NARROWEST_GAP = 0.25
 WIDEST_GAP = 8
 """Limits of a gap's width, as multiples of the panorama's height."""
 
+Direction = Literal["right", "down"]
+"""Where the panorama runs: from a left photo to the right one, or from a top one down to the bottom one."""
 
-def prepare_pair(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+GapWidths = int | Sequence[int | None] | None
+"""In px: one for all gaps, or one for each. None: as wide as the panorama is high."""
+
+
+def turned(images: Tensor, direction: Direction) -> Tensor:
+    """Images that run in a direction, (… h w), as ones that run to the right, and those back again: a view."""
+    return images.mT if direction == "down" else images
+
+
+def prepare_pair(left: Tensor, right: Tensor, direction: Direction = "right") -> tuple[Tensor, Tensor]:
     """Make two batches of photos fit each other: RGB, float32, of one height (the left one's) and of one length.
 
     A batch of one repeats; of two lengths the shorter repeats its last photo. Photos that fit already are returned as
-    they are, not copied.
+    they are, not copied. With "down" they are turned.
 
     Raises:
-        ValueError: if a batch is empty, is not (b c h w) with 1, 3 or 4 channels, or has a pixel that is no number.
+        ValueError: if a batch is empty, is not (b c h w) with 1, 3 or 4 channels, or has a pixel that is no number; if
+            the direction is unknown.
     """
-    left, right = (_as_rgb(_checked(photos, name)) for photos, name in ((left, "left"), (right, "right")))
+    check_photos(left, "left", direction)
+    check_photos(right, "right", direction)
+    left, right = as_rgb(left, direction), as_rgb(right, direction)
     height = left.shape[-2]
-    if right.shape[-2] != height:
-        right = resize(right, height, max(1, round(right.shape[-1] * height / right.shape[-2])))
+    right = resize(right, height, scaled_width(right, height))
     length = max(len(left), len(right))
-    return _repeat_to(left, length), _repeat_to(right.to(left.device), length)
+    return repeat_to(left, length), repeat_to(right.to(left.device), length)
 
 
-def _checked(photos: Tensor, name: str) -> Tensor:
+def check_photos(photos: Tensor, name: str, direction: Direction = "right") -> None:
+    """Raise the errors of `prepare_pair`; their texts call the photos by `name`."""
+    if direction not in get_args(Direction):
+        raise ValueError(f"direction is {direction!r}; it is one of {', '.join(map(repr, get_args(Direction)))}")
     if photos.ndim != 4 or photos.shape[1] not in (1, 3, 4):
         raise ValueError(f"{name} is {tuple(photos.shape)}; expected (b, c, h, w), with 1, 3 or 4 channels")
     if 0 in photos.shape:
@@ -45,21 +65,30 @@ def _checked(photos: Tensor, name: str) -> Tensor:
         raise ValueError(f"{name} is {photos.dtype}; expected floating point numbers in 0..1")
     if count := int(photos.numel() - photos.isfinite().sum()):
         raise ValueError(f"{name} has {count} values that are NaN or infinite; repair the photo first")
-    return photos.float()
 
 
-def _as_rgb(photos: Tensor) -> Tensor:
-    """Grey is repeated to RGB; transparency is laid over black."""
+def as_rgb(photos: Tensor, direction: Direction = "right") -> Tensor:
+    """Photos in float32, (b 3 h w), with "down" turned; not copied where they are that already.
+
+    Grey is repeated to RGB; transparency is laid over black.
+    """
+    photos = photos.float()
     if photos.shape[1] == 1:
-        return photos.expand(-1, 3, -1, -1)
-    if photos.shape[1] == 4:
-        return photos[:, :3] * photos[:, 3:]
-    return photos
+        photos = photos.expand(-1, 3, -1, -1)
+    elif photos.shape[1] == 4:
+        photos = photos[:, :3] * photos[:, 3:]
+    return turned(photos, direction)
 
 
-def _repeat_to(photos: Tensor, length: int) -> Tensor:
+def scaled_width(photos: Tensor, height: int) -> int:
+    """How wide photos are once they are scaled to that height, in px."""
+    return max(1, round(photos.shape[-1] * height / photos.shape[-2]))
+
+
+def repeat_to(photos: Tensor, length: int) -> Tensor:
+    """A batch of at least that many, by its last one repeated."""
     missing = length - len(photos)
-    return torch.cat([photos, photos[-1:].expand(missing, -1, -1, -1)]) if missing else photos
+    return torch.cat([photos, photos[-1:].expand(missing, -1, -1, -1)]) if missing > 0 else photos
 
 
 def resize(images: Tensor, height: int, width: int) -> Tensor:
@@ -69,20 +98,38 @@ def resize(images: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(images, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
 
 
-def checked_gap_width(gap_width: int | None, height: int) -> int:
+def checked_gap_width(gap_width: int | None, height: int, direction: Direction = "right", name: str = "the gap") -> int:
     """The gap's width in px; None is as wide as the panorama is high.
 
     Raises:
-        ValueError: if it lies outside `NARROWEST_GAP` to `WIDEST_GAP` times the height.
+        ValueError: if it lies outside `NARROWEST_GAP` to `WIDEST_GAP` times the height; the text is about `name`.
     """
     if gap_width is None:
         return height
     narrowest, widest = math.ceil(height * NARROWEST_GAP), height * WIDEST_GAP
     if not narrowest <= gap_width <= widest:
+        wide, high = ("wide", "high") if direction == "right" else ("high", "wide")
         raise ValueError(
-            f"the gap is {gap_width} px wide; between photos {height} px high it can be {narrowest} to {widest} px"
+            f"{name} is {gap_width} px {wide}; between photos {height} px {high} it can be {narrowest} to {widest} px"
         )
     return gap_width
+
+
+def checked_gap_widths(
+    gap_widths: GapWidths, num_gaps: int, height: int, direction: Direction = "right"
+) -> tuple[int, ...]:
+    """The gaps' widths in px, from one for all of them, or one for each.
+
+    Raises:
+        ValueError: as `checked_gap_width`, or if there are neither one nor as many as gaps.
+    """
+    if not isinstance(gap_widths, Sequence):
+        return (checked_gap_width(gap_widths, height, direction),) * num_gaps
+    if len(gap_widths) != num_gaps:
+        raise ValueError(f"{len(gap_widths)} gap widths for {num_gaps} gaps; give one for all, or one for each")
+    return tuple(
+        checked_gap_width(width, height, direction, f"gap {number}") for number, width in enumerate(gap_widths, start=1)
+    )
 
 
 def gap_columns(gap_width: int, height: int) -> int:
@@ -91,28 +138,99 @@ def gap_columns(gap_width: int, height: int) -> int:
 
 
 @dataclass(frozen=True)
-class Context:
-    """The part of a photo next to the gap, as the network sees it; the gap lies to its right.
+class Layout:
+    """Where photos and gaps lie along a panorama: a photo, a gap, a photo …, and in a loop one more gap.
 
-    A right photo is mirrored before it becomes a context and its context mirrored again, so one side is all there is.
+    The gap that closes a loop stands whole at the end, not half of it at either. So the panorama begins with the first
+    photo, and the place where it wraps around is the edge between a gap and a photo: nodes that redraw a panorama, such
+    as upscalers, do not know that its ends belong together and would break a gap there, while an edge is met again when
+    the photos are restored.
+    """
+
+    height: int
+    """In px, of all parts."""
+
+    photo_widths: tuple[int, ...]
+    gap_widths: tuple[int, ...]
+    """In px. One gap fewer than photos, or in a loop as many."""
+
+    @property
+    def loop(self) -> bool:
+        """Whether the last gap leads into the first photo."""
+        return len(self.gap_widths) == len(self.photo_widths)
+
+    @property
+    def width(self) -> int:
+        """In px, of the whole."""
+        return sum(self._part_widths)
+
+    @property
+    def neighbours(self) -> list[tuple[int, int]]:
+        """For every gap the numbers of the photos left and right of it."""
+        return [(gap, (gap + 1) % len(self.photo_widths)) for gap in range(len(self.gap_widths))]
+
+    def split(self, panorama: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """The photos and the gaps of a panorama, (… h w), as views."""
+        parts = panorama.split(self._part_widths, dim=-1)
+        return parts[::2], parts[1::2]
+
+    def gap_mask(self, panorama: Tensor) -> Tensor:
+        """1 where a panorama of this layout, (b c h w), has a gap, 0 where it has a photo, (b h w)."""
+        mask = panorama.new_zeros(len(panorama), self.height, self.width)
+        for gap in self.split(mask)[1]:
+            gap.fill_(1)
+        return mask
+
+    def scaled(self, height: int, width: int) -> Layout:
+        """The same parts in a panorama of another size, each edge at the nearest px."""
+        edges = [0, *(round(edge * width / self.width) for edge in accumulate(self._part_widths))]
+        widths = tuple(end - start for start, end in pairwise(edges))
+        return Layout(height, widths[::2], widths[1::2])
+
+    @property
+    def _part_widths(self) -> list[int]:
+        pairs: Iterable[tuple[int, int]] = zip_longest(self.photo_widths, self.gap_widths, fillvalue=0)
+        widths = [width for pair in pairs for width in pair]
+        return widths if self.loop else widths[:-1]
+
+
+@dataclass(frozen=True)
+class Context:
+    """The part of photos next to a gap, as the network sees it.
+
+    A gap to the left is a gap to the right of the mirrored photos, so one side is all that there is to think of.
     """
 
     image: Tensor
-    """(b 3 256 256). Where the photo is narrower than high, its reflection fills the left."""
+    """(b 3 256 256), the gap to its right. Where the photos are narrower than high, their reflection fills the left."""
 
     width: int
-    """Width in px of the part of the photo that it shows."""
+    """Width in px of the part of the photos that it shows."""
 
     columns: int
     """Width in px of the same part in `image`."""
 
+    mirrored: bool
+    """Whether `image` is, as the gap lies to the left of the photos."""
 
-def context(photos: Tensor) -> Context:
-    """The square at the right end of photos, (b 3 h w)."""
+    @property
+    def upright_image(self) -> Tensor:
+        """The image the way round that the photos are."""
+        return self.image.flip(-1) if self.mirrored else self.image
+
+    def __getitem__(self, chunk: slice) -> Context:
+        """A part of the batch."""
+        return replace(self, image=self.image[chunk])
+
+
+def context(photos: Tensor, *, mirrored: bool = False) -> Context:
+    """The square at the right end of photos, (b 3 h w), or that at their left end, mirrored."""
     height = photos.shape[-2]
+    if mirrored:
+        photos = photos[..., :height].flip(-1)
     width = min(photos.shape[-1], height)
     columns = max(1, round(width * IMAGE_SIZE / height))
     visible = resize(photos[..., -width:].clamp(0, 1), IMAGE_SIZE, columns)
     # reflection with the edge repeated, as often as it takes: defined down to a single column
     place = torch.arange(columns - IMAGE_SIZE, columns, device=photos.device) % (2 * columns)
-    return Context(visible[..., torch.minimum(place, 2 * columns - 1 - place)], width, columns)
+    return Context(visible[..., torch.minimum(place, 2 * columns - 1 - place)], width, columns, mirrored)
