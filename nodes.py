@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,13 @@ import torch
 from comfy import model_management
 from comfy.model_patcher import ModelPatcher
 from comfy.utils import ProgressBar
-from comfy_api.latest import ComfyExtension, io
+from comfy_api.latest import ComfyExtension, io, ui
 from torch import Tensor
 
 if TYPE_CHECKING:
     from .wrb import Blend
     from .wrb.blend import PhotoMode
+    from .wrb.canvas import Direction
 
 CATEGORY = "image/wide-range blend"
 
@@ -38,6 +39,11 @@ PRECISIONS = {"auto": None, "fp32": torch.float32, "fp16": torch.float16, "bf16"
 
 PHOTOS: dict[str, PhotoMode] = {"keep exactly": "keep", "feather in": "feather", "redraw": "redraw"}
 """What the page calls the ways to treat the photos, and what `blend` calls them."""
+
+DIRECTIONS: tuple[Direction, ...] = ("right", "down")
+
+MORE_IMAGES = ("images_2", "images_3", "images_4")
+"""Further inputs of a sequence: ComfyUI's own Batch Images crops photos to one size, and older ones make no lists."""
 
 MAX_GAP_WIDTH = 8 * 8192
 """Eight times the height of the highest photos, in px; `blend` knows the limit for the photos at hand."""
@@ -116,44 +122,40 @@ class WRBBlend(io.ComfyNode):
             inputs=[
                 ModelType.Input("model", tooltip="From Load Wide-Range Blend Model."),
                 io.Image.Input(
-                    "left", tooltip="The left photo, of any size. Several make several panoramas. Sets their height."
+                    "left",
+                    tooltip="The left photo (with direction down: the top one), of any size. Several make several "
+                    "panoramas. Sets their height.",
                 ),
                 io.Image.Input(
                     "right",
-                    tooltip="The right photo, of any size; it is scaled to the left one's height. One goes with "
-                    "every left photo.",
+                    tooltip="The right photo (with direction down: the bottom one), of any size; it is scaled to the "
+                    "left one's height. One goes with every left photo.",
                 ),
                 gap_width_input(),
-                io.Combo.Input(
-                    "photos",
-                    options=list(PHOTOS),
-                    default="keep exactly",
-                    tooltip="keep exactly: the photos' pixels stay as they are. feather in: near the gap they fade "
-                    "into what the network drew. redraw: they are what the network drew, softer than the originals.",
-                ),
-                io.Int.Input(
-                    "feather",
-                    default=64,
-                    min=0,
-                    max=8192,
-                    tooltip="How many px of each photo, counted from the gap, fade into what the network drew. "
-                    "Only feather in uses it.",
-                ),
+                *photo_inputs(),
+                direction_input(),
             ],
             outputs=[
                 io.Image.Output(display_name="panorama", tooltip="The left photo, the gap, the right photo."),
                 gap_mask_output(),
-                BlendType.Output(display_name="blend", tooltip="For Adjust Gap Width."),
+                blend_output(),
             ],
         )
 
     @classmethod
-    def validate_inputs(cls, photos: str | None) -> bool | str:
-        return check_choices(photos=(photos, PHOTOS))
+    def validate_inputs(cls, photos: str | None, direction: str | None = "right") -> bool | str:
+        return check_choices(photos=(photos, PHOTOS), direction=(direction, DIRECTIONS))
 
     @classmethod
     def execute(
-        cls, model: ModelPatcher, left: Tensor, right: Tensor, gap_width: int, photos: str, feather: int
+        cls,
+        model: ModelPatcher,
+        left: Tensor,
+        right: Tensor,
+        gap_width: int,
+        photos: str,
+        feather: int,
+        direction: Direction = "right",
     ) -> io.NodeOutput:
         from .wrb import blend
 
@@ -165,13 +167,108 @@ class WRBBlend(io.ComfyNode):
                 gap_width or None,
                 photos=PHOTOS[photos],
                 feather=feather,
+                direction=direction,
                 batch_size=batch_size,
                 on_progress=ProgressBar(1).update_absolute,
             )
 
         num_panoramas = max(len(left), len(right))
-        result = run_within_memory(model, attempt, num_panoramas, height=left.shape[1], gap_width=gap_width)
+        height = height_along(direction, left)
+        result = run_within_memory(model, attempt, num_panoramas, height=height, gap_width=gap_width)
         return io.NodeOutput(*to_comfy(result), BlendWithModel(model, result))
+
+
+class WRBBlendSequence(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="WRBBlendSequence",
+            display_name="Wide-Range Blend (Sequence)",
+            category=CATEGORY,
+            description="Joins any number of photos into one panorama, on request one that leads round into itself.",
+            is_input_list=True,
+            inputs=[
+                ModelType.Input("model", tooltip="From Load Wide-Range Blend Model."),
+                io.Image.Input(
+                    "images",
+                    tooltip="The photos in their order, of any sizes: one, a batch or a list. They are scaled to the "
+                    "first one's height.",
+                ),
+                gap_width_input(),
+                io.String.Input(
+                    "gap_widths",
+                    default="",
+                    tooltip="One width in px for each gap, in their order, such as: 512, 300, 0. Takes the place of "
+                    "gap_width, which is for all gaps alike. Leave empty otherwise.",
+                ),
+                io.Boolean.Input(
+                    "loop",
+                    default=False,
+                    tooltip="Lead from the last photo back into the first, to a panorama of 360°. The gap that does "
+                    "so stands at the end.",
+                ),
+                *photo_inputs(),
+                direction_input(),
+                *(
+                    io.Image.Input(name, optional=True, tooltip="More photos, in their order, after those above.")
+                    for name in MORE_IMAGES
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="panorama", tooltip="The photos in their order, a gap after each."),
+                gap_mask_output(),
+                blend_output(),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(
+        cls,
+        gap_widths: Sequence[str | None],
+        photos: Sequence[str | None],
+        direction: Sequence[str | None] = ("right",),
+    ) -> bool | str:
+        try:
+            read_gap_widths(gap_widths[0] or "")
+        except ValueError as error:
+            return str(error)
+        return check_choices(photos=(photos[0], PHOTOS), direction=(direction[0], DIRECTIONS))
+
+    @classmethod
+    def execute(
+        cls,
+        model: Sequence[ModelPatcher],
+        images: Sequence[Tensor],
+        gap_width: Sequence[int],
+        gap_widths: Sequence[str],
+        loop: Sequence[bool],
+        photos: Sequence[str],
+        feather: Sequence[int],
+        direction: Sequence[Direction] = ("right",),
+        **more_images: Sequence[Tensor],
+    ) -> io.NodeOutput:
+        from .wrb import blend_sequence
+
+        # Every input is a list, so that the images can be one. Of widths too a list is as good as a text.
+        each_width = read_gap_widths(gap_widths[0]) or (gap_width if len(gap_width) > 1 else None)
+        height = height_along(direction[0], images[0])
+        batches = [*images, *(batch for name in MORE_IMAGES for batch in more_images.get(name, ()))]
+
+        def attempt(batch_size: int) -> Blend:
+            return blend_sequence(
+                model[0].model,
+                [to_torch(batch) for batch in batches],
+                gap_width[0] or None if each_width is None else [width or None for width in each_width],
+                loop=loop[0],
+                photos_mode=PHOTOS[photos[0]],
+                feather=feather[0],
+                direction=direction[0],
+                on_progress=ProgressBar(1).update_absolute,
+            )
+
+        widest = max(width or height for width in each_width or gap_width)
+        result = run_within_memory(model[0], attempt, 1, height=height, gap_width=widest)
+        return io.NodeOutput(*to_comfy(result), BlendWithModel(model[0], result))
 
 
 class WRBAdjustGap(io.ComfyNode):
@@ -182,10 +279,14 @@ class WRBAdjustGap(io.ComfyNode):
             display_name="Adjust Gap Width",
             category=CATEGORY,
             description="Makes the same panorama with another gap. The photos are not encoded again.",
-            inputs=[BlendType.Input("blend", tooltip="From Wide-Range Blend."), gap_width_input()],
+            inputs=[
+                BlendType.Input("blend", tooltip="From Wide-Range Blend. Of a sequence, all gaps become alike."),
+                gap_width_input(),
+            ],
             outputs=[
                 io.Image.Output(display_name="panorama", tooltip="The same photos with the new gap between them."),
                 gap_mask_output(),
+                blend_output(),
             ],
         )
 
@@ -196,9 +297,73 @@ class WRBAdjustGap(io.ComfyNode):
                 gap_width or None, batch_size=batch_size, on_progress=ProgressBar(1).update_absolute
             )
 
-        num_panoramas, _, height, _ = blend.blend.panorama.shape
+        num_panoramas, height = len(blend.blend.panorama), blend.blend.layout.height
         result = run_within_memory(blend.model, attempt, num_panoramas, height=height, gap_width=gap_width)
-        return io.NodeOutput(*to_comfy(result))
+        return io.NodeOutput(*to_comfy(result), BlendWithModel(blend.model, result))
+
+
+class WRBRestorePhotos(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="WRBRestorePhotos",
+            display_name="Restore Photos in Panorama",
+            category=CATEGORY,
+            description="Puts the photos' own pixels back into a panorama that was upscaled or repainted.",
+            inputs=[
+                io.Image.Input(
+                    "panorama",
+                    tooltip="The panorama of a Wide-Range Blend after other nodes have changed it, at any size, but "
+                    "whole and undistorted.",
+                ),
+                BlendType.Input("blend", tooltip="From the Wide-Range Blend or Adjust Gap Width that made it."),
+                io.Int.Input(
+                    "feather",
+                    default=0,
+                    min=0,
+                    max=8192,
+                    tooltip="How many px of each photo, counted from the gap, fade into the panorama as it was "
+                    "handed in. 0: the photos are put back to the edge.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="panorama", tooltip="The panorama with the photos, at its own size."),
+                gap_mask_output(),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, panorama: Tensor, blend: BlendWithModel, feather: int) -> io.NodeOutput:
+        from .wrb import restore_photos
+
+        return io.NodeOutput(*to_comfy(restore_photos(to_torch(panorama), blend.blend, feather=feather)))
+
+
+class WRBPreviewPanorama(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="WRBPreviewPanorama",
+            display_name="Preview Panorama",
+            category=CATEGORY,
+            description="Shows a panorama to look around in: drag to move, turn the wheel to zoom.",
+            inputs=[
+                io.Image.Input("panorama", tooltip="The panorama to show. Of several, one is shown at a time."),
+                io.Boolean.Input(
+                    "loop",
+                    default=False,
+                    tooltip="Whether the right end leads into the left end, so that one can go round and round.",
+                ),
+            ],
+            hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],  # they go into the pictures, as in Preview Image
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, panorama: Tensor, loop: bool) -> io.NodeOutput:
+        saved = ui.PreviewImage(panorama, cls=cls).values
+        # Not as `images`: the page would add its own thumbnail to the viewer of web/preview_panorama.js.
+        return io.NodeOutput(ui={"panoramas": [{**picture, "loop": loop} for picture in saved]})
 
 
 class WideRangeBlendExtension(ComfyExtension):
@@ -206,7 +371,7 @@ class WideRangeBlendExtension(ComfyExtension):
         # on_load would be the place for the first two, but ComfyUI has called it only since later versions.
         register_model_folder()
         copy_samples()
-        return [WRBLoadModel, WRBBlend, WRBAdjustGap]
+        return [WRBLoadModel, WRBBlend, WRBBlendSequence, WRBAdjustGap, WRBRestorePhotos, WRBPreviewPanorama]
 
 
 def gap_width_input() -> io.Int.Input:
@@ -218,6 +383,42 @@ def gap_width_input() -> io.Int.Input:
         tooltip="Width of the generated part in px, from 1/4 of the panorama's height to 8 times it. "
         "0: as wide as the panorama is high, which suits the network best.",
     )
+
+
+def photo_inputs() -> tuple[io.Combo.Input, io.Int.Input]:
+    return (
+        io.Combo.Input(
+            "photos",
+            options=list(PHOTOS),
+            default="keep exactly",
+            tooltip="keep exactly: the photos' pixels stay as they are. feather in: near the gap they fade "
+            "into what the network drew. redraw: they are what the network drew, softer than the originals.",
+        ),
+        io.Int.Input(
+            "feather",
+            default=64,
+            min=0,
+            max=8192,
+            tooltip="How many px of each photo, counted from the gap, fade into what the network drew. "
+            "Only feather in uses it.",
+        ),
+    )
+
+
+def direction_input() -> io.Combo.Input:
+    return io.Combo.Input(
+        "direction",
+        options=list(DIRECTIONS),
+        default="right",
+        # so that graphs made before there was a choice go on working
+        optional=True,
+        tooltip="right: from the left photo to the right one. down: from the top one to the bottom one; the width of "
+        "the panorama then takes the place of its height, and the other way round.",
+    )
+
+
+def blend_output() -> io.Output:
+    return BlendType.Output(display_name="blend", tooltip="For Adjust Gap Width and Restore Photos in Panorama.")
 
 
 def gap_mask_output() -> io.Mask.Output:
@@ -234,6 +435,26 @@ def check_choices(**chosen: tuple[str | None, Collection[str]]) -> bool | str:
         if value is not None and value not in choices:
             return f"{name} is {value!r}; choose one of: {', '.join(choices)}"
     return True
+
+
+def read_gap_widths(text: str) -> list[int]:
+    """The numbers in a text such as "512, 300, 0"; none in an empty one.
+
+    Raises:
+        ValueError: if there is anything else in it.
+    """
+    try:
+        widths = [int(width) for width in text.split(",")] if text.strip() else []
+        if any(not 0 <= width <= MAX_GAP_WIDTH for width in widths):
+            raise ValueError
+    except ValueError:
+        raise ValueError(f"{text!r} is not a list of widths; write px and commas, such as: 512, 300, 0") from None
+    return widths
+
+
+def height_along(direction: Direction, images: Tensor) -> int:
+    """Of an IMAGE (b h w c), what `wrb` calls height: the side across the panorama's direction, in px."""
+    return images.shape[1 if direction == "right" else 2]
 
 
 def to_torch(image: Tensor) -> Tensor:

@@ -9,16 +9,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from tests.comfyui.server import PACK, ROOT, ComfyServer, Event, Graph, GraphRefusedError
+from tests.comfyui.server import PACK, ROOT, ComfyServer, Event, Graph, GraphRefusedError, Run
+from wrb.canvas import resize
 
 pytestmark = pytest.mark.comfyui
 
 NODES = {
     "WRBLoadModel": "Load Wide-Range Blend Model",
     "WRBBlend": "Wide-Range Blend",
+    "WRBBlendSequence": "Wide-Range Blend (Sequence)",
     "WRBAdjustGap": "Adjust Gap Width",
+    "WRBRestorePhotos": "Restore Photos in Panorama",
 }
 
 SAMPLE_HEIGHT = 720
@@ -72,6 +76,39 @@ def blend_graph(
     return graph
 
 
+def sequence_graph(*, batch: int = 3, **sequence: Any) -> Graph:
+    """A sample photo of 96×64 px `batch` times, then another of 50×80 px, through the sequence node to a picture."""
+    graph = blend_graph(batch=batch)
+    graph["right"]["inputs"] |= {"width": 50, "height": 80}
+    graph["blend"] = {
+        "class_type": "WRBBlendSequence",
+        "inputs": {"model": ["model", 0], "images": ["left batch", 0], "images_2": ["right", 0]}
+        | {"gap_width": 0, "gap_widths": "", "loop": False, "photos": "keep exactly", "feather": 16}
+        | sequence,
+    }
+    return graph
+
+
+def save(graph: Graph, name: str, image: tuple[str, int]) -> None:
+    """Save an output under a node's name."""
+    graph[name] = {"class_type": "SaveImage", "inputs": {"images": list(image), "filename_prefix": "test"}}
+
+
+def save_mask(graph: Graph, name: str, mask: tuple[str, int]) -> None:
+    graph[f"{name} as image"] = {"class_type": "MaskToImage", "inputs": {"mask": list(mask)}}
+    save(graph, name, (f"{name} as image", 0))
+
+
+def all_inputs(info: dict[str, Any]) -> dict[str, Any]:
+    """From an answer of /object_info: by name, the type and options of every input."""
+    return info["input"]["required"] | info["input"].get("optional", {})
+
+
+def columns_of_gaps(mask: np.ndarray) -> list[int]:
+    """Where gaps begin and end, from a mask's picture."""
+    return [int(column) + 1 for column in np.flatnonzero(np.diff(mask[0, :, 0].astype(int)))]
+
+
 def assert_is_generated(gap: np.ndarray) -> None:
     """It is no flat colour, nor rows or columns of one."""
     assert gap.std(axis=(0, 1)).min() > 4
@@ -85,7 +122,7 @@ def test_node_is_listed_with_name_category_and_a_tooltip_on_all_it_has(server: C
     assert info["display_name"] == NODES[node_id]
     assert info["category"] == "image/wide-range blend"
     assert info["description"]
-    for name, (_, options) in info["input"]["required"].items():
+    for name, (_, options) in all_inputs(info).items():
         assert options["tooltip"], name
     assert all(info["output_tooltips"])
 
@@ -94,7 +131,7 @@ def test_node_is_listed_with_name_category_and_a_tooltip_on_all_it_has(server: C
 def test_node_has_a_help_page_that_names_each_input_and_output(server: ComfyServer, node_id: str) -> None:
     info = server.get(f"/object_info/{node_id}")[node_id]
     text = server.get_text(f"/extensions/{PACK}/docs/{node_id}.md")
-    for name in [*info["input"]["required"], *info["output_name"]]:
+    for name in [*all_inputs(info), *info["output_name"]]:
         assert f"`{name}`" in text
 
 
@@ -191,6 +228,105 @@ def test_photos_are_changed_near_the_gap_only_where_asked(server: ComfyServer, p
     np.testing.assert_array_equal(changed[:, :20], kept[:, :20])
 
 
+def test_down_joins_top_and_bottom_photos(server: ComfyServer) -> None:
+    graph = blend_graph(direction="down", gap_width=40, save_mask=True)
+    save(graph, "save left", ("left", 0))
+    run = server.run(graph)
+    panorama, top = run.picture("save"), run.picture("save left")
+    assert panorama.shape == (64 + 40 + 64, 96, 3)
+    np.testing.assert_array_equal(panorama[:64], top)
+    expected = np.zeros_like(panorama)
+    expected[64 : 64 + 40] = 255
+    np.testing.assert_array_equal(run.picture("save mask"), expected)
+
+
+def test_sequence_of_photos_of_different_sizes(server: ComfyServer) -> None:
+    graph = sequence_graph(gap_width=30)
+    save(graph, "save left", ("left", 0))
+    save_mask(graph, "mask", ("blend", 1))
+    run = server.run(graph)
+    panorama, photo = run.picture("save"), run.picture("save left")
+    assert panorama.shape == (64, 3 * 96 + 40 + 3 * 30, 3)
+    for start in (0, 126, 252):
+        np.testing.assert_array_equal(panorama[:, start : start + 96], photo)
+        assert_is_generated(panorama[:, start + 96 : start + 126])
+    assert columns_of_gaps(run.picture("mask")) == [96, 126, 222, 252, 348, 378]
+
+
+def test_sequence_takes_a_list_as_it_takes_a_batch(server: ComfyServer) -> None:
+    graph = sequence_graph(gap_width=20)
+    graph["list"] = {"class_type": "RebatchImages", "inputs": {"images": ["left batch", 0], "batch_size": 1}}
+    graph["of list"] = {
+        "class_type": "WRBBlendSequence",
+        "inputs": graph["blend"]["inputs"] | {"images": ["list", 0]},
+    }
+    save(graph, "save of list", ("of list", 0))
+    run = server.run(graph)
+    np.testing.assert_array_equal(run.picture("save of list"), run.picture("save"))
+
+
+def test_sequence_with_a_width_for_each_gap_and_a_loop_that_shows_no_seam(server: ComfyServer) -> None:
+    graph = sequence_graph(batch=2, gap_width=99, gap_widths="30, 0,45", loop=True)
+    save_mask(graph, "mask", ("blend", 1))
+    run = server.run(graph)
+    panorama = run.picture("save").astype(float)
+    assert panorama.shape == (64, 96 + 30 + 96 + 64 + 40 + 45, 3)
+    assert columns_of_gaps(run.picture("mask")) == [96, 126, 222, 286, 326]
+    steps = np.abs(np.roll(panorama, -1, axis=1) - panorama).mean(axis=(0, 2))
+    assert steps[[95, 125, 221, 285, 325, -1]].mean() <= 1.25 * np.median(steps[:95])
+
+
+def test_photos_are_back_after_upscaling_and_repainting(server: ComfyServer) -> None:
+    graph = blend_graph(gap_width=50)
+    save(graph, "save left", ("left", 0))
+    save(graph, "save right", ("right", 0))
+    graph["repainted"] = {"class_type": "ImageInvert", "inputs": {"image": ["blend", 0]}}
+    graph["upscaled"] = {
+        "class_type": "ImageScaleBy",
+        "inputs": {"image": ["blend", 0], "upscale_method": "bilinear", "scale_by": 2.3},
+    }
+    for changed in ("repainted", "upscaled"):
+        graph[f"restore {changed}"] = {
+            "class_type": "WRBRestorePhotos",
+            "inputs": {"panorama": [changed, 0], "blend": ["blend", 2], "feather": 0},
+        }
+        save(graph, f"save {changed}", (f"restore {changed}", 0))
+        save_mask(graph, f"mask {changed}", (f"restore {changed}", 1))
+    run = server.run(graph)
+    left, right = run.picture("save left"), run.picture("save right")
+
+    repainted = run.picture("save repainted")
+    np.testing.assert_array_equal(repainted[:, :96], left)
+    np.testing.assert_array_equal(repainted[:, -96:], right)
+    assert columns_of_gaps(run.picture("mask repainted")) == [96, 146]
+
+    upscaled = run.picture("save upscaled")
+    edges = columns_of_gaps(run.picture("mask upscaled"))
+    assert upscaled.shape == (147, 557, 3)
+    assert edges == [221, 336]
+    expected = resize(torch.from_numpy(left / 255).permute(2, 0, 1)[None].float(), 147, 221)[0].permute(1, 2, 0) * 255
+    assert np.abs(upscaled[:, :221] - expected.numpy()).max() <= 2  # the nodes' pictures were not rounded to bytes
+    steps = np.abs(np.diff(upscaled.astype(float), axis=1)).mean(axis=(0, 2))
+    assert (steps[[220, 335]] <= 1.25 * np.median(steps[:220])).all()
+
+
+def test_photos_are_back_in_a_sequence_with_other_gaps(server: ComfyServer) -> None:
+    graph = sequence_graph(batch=2, direction="down", gap_width=30, loop=True)
+    graph["adjust"] = {"class_type": "WRBAdjustGap", "inputs": {"blend": ["blend", 2], "gap_width": 36}}
+    graph["repainted"] = {"class_type": "ImageInvert", "inputs": {"image": ["adjust", 0]}}
+    graph["restore"] = {
+        "class_type": "WRBRestorePhotos",
+        "inputs": {"panorama": ["repainted", 0], "blend": ["adjust", 2], "feather": 0},
+    }
+    save(graph, "save restored", ("restore", 0))
+    save(graph, "save left", ("left", 0))
+    run = server.run(graph)
+    photo, restored = run.picture("save left"), run.picture("save restored")
+    assert restored.shape == (2 * 64 + round(96 / 50 * 80) + 3 * 36, 96, 3)
+    np.testing.assert_array_equal(restored[:64], photo)
+    np.testing.assert_array_equal(restored[100:164], photo)
+
+
 @pytest.mark.parametrize(
     ("weights", "precision", "tolerance"),
     [("tiny.safetensors", "auto", 0), ("Gen", "fp32", 0), ("Gen", "fp16", 1), ("Gen", "bf16", 4)],
@@ -225,6 +361,67 @@ def test_bad_value_is_refused_before_the_graph_runs(
     error = refused.value.args[0]["node_errors"][node]["errors"][0]
     assert name in error["details"]
     assert told in error["message"] + error["details"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("gap_widths", "512; 300", "'512; 300' is not a list of widths"),
+        ("gap_widths", "512,,300", "such as: 512, 300, 0"),
+        ("gap_widths", "-1", "is not a list of widths"),
+        ("photos", "forget", "keep exactly, feather in, redraw"),
+        ("direction", "up", "right, down"),
+        ("gap_width", 10**6, "bigger than max"),
+    ],
+)
+def test_bad_value_of_a_sequence_is_refused_before_the_graph_runs(
+    server: ComfyServer, name: str, value: Any, told: str
+) -> None:
+    with pytest.raises(GraphRefusedError) as refused:
+        server.run(sequence_graph(**{name: value}))
+    errors = refused.value.args[0]["node_errors"]["blend"]["errors"]
+    assert any(told in error["message"] + error["details"] for error in errors)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"gap_widths": "30, 30"}, "2 gap widths for 3 gaps; give one for all, or one for each"),
+        ({"gap_widths": "30, 30, 3"}, "gap 3 is 3 px wide"),
+        ({"batch": 1, "images_2": ["left", 0], "images": ["right", 0], "gap_width": 9999}, "between photos 80 px high"),
+    ],
+)
+def test_sequence_that_cannot_work_fails_with_a_message_that_says_why(
+    server: ComfyServer, inputs: dict[str, Any], message: str
+) -> None:
+    error = server.run(sequence_graph(**inputs)).error
+    assert error
+    assert message in error
+
+
+def test_single_photo_is_no_sequence_unless_it_loops(server: ComfyServer) -> None:
+    graph = sequence_graph(batch=1)
+    del graph["blend"]["inputs"]["images_2"]
+    error = server.run(graph).error
+    assert error and "1 photos for a sequence; give at least 2" in error
+    graph["blend"]["inputs"]["loop"] = True
+    assert server.run(graph).picture("save").shape == (64, 96 + 64, 3)
+
+
+def test_panorama_that_was_cropped_is_not_restored(server: ComfyServer) -> None:
+    graph = blend_graph(gap_width=50)
+    graph["cropped"] = {
+        "class_type": "ImageCrop",
+        "inputs": {"image": ["blend", 0], "width": 200, "height": 64, "x": 0, "y": 0},
+    }
+    graph["restore"] = {
+        "class_type": "WRBRestorePhotos",
+        "inputs": {"panorama": ["cropped", 0], "blend": ["blend", 2], "feather": 0},
+    }
+    save(graph, "save restored", ("restore", 0))
+    error = server.run(graph).error
+    assert error
+    assert "the panorama is 200×64 px, which is not the blend's 242×64 px at any scale" in error
 
 
 @pytest.mark.parametrize(
@@ -266,6 +463,36 @@ def test_running_out_of_memory_for_good_says_what_to_do(server: ComfyServer) -> 
     error = server.run(graph).error
     assert error
     assert "smaller gap_width" in error
+
+
+def test_sequence_running_out_of_memory_once_is_made_good(server: ComfyServer) -> None:
+    graph = sequence_graph(gap_width=42)
+    expected = server.run(graph).picture("save")
+    graph["fail"] = {"class_type": "TestOutOfMemoryModel", "inputs": {"model": ["model", 0], "failures": 1}}
+    graph["blend"]["inputs"]["model"] = ["fail", 0]
+    difference = server.run(graph).picture("save").astype(int) - expected
+    assert np.abs(difference).max() <= 1
+
+
+def test_progress_of_a_sequence_moves_and_cancel_stops_within_a_pass(server: ComfyServer) -> None:
+    graph = sequence_graph(batch=16, loop=True)
+
+    def progress(run: Run) -> list[float]:
+        return [event["value"] for event in run.events_of("progress") if event["node"] == "blend"]
+
+    values = progress(server.run(graph))
+    assert values == sorted(values)
+    assert len(set(values)) == 17 + 17
+
+    def cancel_at_first_progress(event: Event) -> None:
+        if event["type"] == "progress":
+            server.post("/interrupt", {})
+
+    graph["blend"]["inputs"]["gap_width"] = 65
+    cancelled = server.run(graph, on_event=cancel_at_first_progress)
+    assert len(cancelled.events_of("execution_interrupted")) == 1
+    assert len(set(progress(cancelled))) <= 3
+    assert cancelled.outputs == {}
 
 
 def test_progress_moves_and_cancel_stops_within_a_pass(server: ComfyServer) -> None:

@@ -1,0 +1,647 @@
+"""The viewer of Preview Panorama in the real page, in both node designs. What is seen is measured from its pixels."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, Page, expect
+
+from tests.comfyui.conftest import PAGE_IS_READY
+from tests.comfyui.server import PACK, ComfyServer
+
+pytestmark = pytest.mark.comfyui
+
+NODE = "WRBPreviewPanorama"
+NODE_ID = 9
+BATCH_ID = 8
+
+WIDTH, HEIGHT = 1200, 300
+"""Of the test picture."""
+
+SECOND = 1000
+"""In Playwright's milliseconds."""
+
+RUN_TIMEOUT = 60 * SECOND
+
+FIND_VIEWER = "() => [...document.querySelectorAll('[data-capture-wheel]')].find(element => element.shadowRoot)"
+
+TakeScreenshot = Callable[[Page, str], None]
+
+
+class View(NamedTuple):
+    """Which point of the picture is in the middle of the viewer, and how many px of the page a px of it takes."""
+
+    x: float
+    y: float
+    scale: float
+
+
+class Viewer:
+    """The viewer on a page, as a user sees and handles it."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.view: Locator = page.get_by_role("application")
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, top, width and height on the page."""
+        box = self.view.bounding_box()
+        assert box
+        return box["x"], box["y"], box["width"], box["height"]
+
+    def point(self, x: float, y: float) -> tuple[float, float]:
+        """On the page, at these fractions of the viewer's width and height."""
+        left, top, width, height = self.box
+        return left + x * width, top + y * height
+
+    def look(self) -> np.ndarray:
+        """What it shows, (h w c) of bytes, without the ring around it."""
+        self.page.wait_for_timeout(200)  # for the browser to have drawn it
+        left, top, width, height = self.box
+        clip: Any = {"x": left + 4, "y": top + 4, "width": width - 8, "height": height - 8}
+        return np.asarray(Image.open(io.BytesIO(self.page.screenshot(clip=clip))).convert("RGB"))
+
+    def measure(self) -> View:
+        """Read off the colours of the test picture where it is."""
+        seen = self.look()
+        height, width, _ = seen.shape
+        x, y, is_picture = read_positions(seen)
+        rows = np.flatnonzero(is_picture[:, width // 2])
+        columns = np.flatnonzero(is_picture[rows.mean().astype(int)])
+        row_of_x = np.unwrap(x[rows.mean().astype(int), columns], period=WIDTH)
+        x_slope, x_start = np.polyfit(columns + 0.5 - width / 2, row_of_x, 1)
+        y_slope, y_start = np.polyfit(rows + 0.5 - height / 2, y[rows, width // 2], 1)
+        assert x_slope == pytest.approx(y_slope, rel=0.05)
+        return View(x_start % WIDTH, y_start, 1 / x_slope)
+
+    def position_at(self, x: float, y: float) -> tuple[float, float]:
+        """Which point of the picture is at these fractions of the viewer's width and height."""
+        view = self.measure()
+        _, _, width, height = self.box
+        return view.x + (x - 0.5) * width / view.scale, view.y + (y - 0.5) * height / view.scale
+
+    def wheel(self, distance: float, x: float = 0.5, y: float = 0.5) -> None:
+        self.page.mouse.move(*self.point(x, y))
+        self.page.mouse.wheel(0, distance)
+        self.page.wait_for_timeout(100)
+
+    def drag(self, right: float, down: float = 0, x: float = 0.5, y: float = 0.5) -> None:
+        """Drag from a place by so many px."""
+        start_x, start_y = self.point(x, y)
+        self.page.mouse.move(start_x, start_y)
+        self.page.mouse.down()
+        self.page.mouse.move(start_x + right, start_y + down, steps=4)
+        self.page.mouse.up()
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.view.press(key)
+
+    def set_loop(self, loop: bool) -> None:
+        self.page.evaluate(
+            """([id, loop]) => {
+                const widget = app.graph.getNodeById(id).widgets.find(widget => widget.name === 'loop')
+                widget.value = loop
+                widget.callback(loop)
+            }""",
+            [NODE_ID, loop],
+        )
+
+    def wait_for_picture(self) -> None:
+        expect(self.page.locator(".view.shown")).to_be_visible(timeout=RUN_TIMEOUT)
+
+    def run(self) -> None:
+        self.page.get_by_test_id("queue-button").click()
+        self.wait_for_picture()
+
+
+def draw_picture(*, upside_down: bool = False) -> np.ndarray:
+    """(h w c) of bytes: red and green tell how far round it is, and meet at the ends; blue tells how far down."""
+    angle = (np.arange(WIDTH) + 0.5) / WIDTH * 2 * np.pi
+    down = (np.arange(HEIGHT) + 0.5) / HEIGHT
+    down = 1 - down if upside_down else down
+    red, green, blue = 128 + 60 * np.cos(angle)[None], 128 + 60 * np.sin(angle)[None], 28 + 200 * down[:, None]
+    return np.stack(np.broadcast_arrays(red, green, blue), axis=-1).round().astype(np.uint8)
+
+
+def read_positions(seen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each pixel, the point of the test picture that it shows, x and y, and whether it shows any."""
+    red, green, blue = np.moveaxis(seen.astype(float), -1, 0)
+    x = np.arctan2(green - 128, red - 128) / (2 * np.pi) % 1 * WIDTH
+    y = (blue - 28) / 200 * HEIGHT
+    return x, y, np.abs(np.hypot(red - 128, green - 128) - 60) < 6
+
+
+def workflow(*pictures: str, design: str, loop: bool = False) -> dict[str, Any]:
+    """Load Image for each of one or two pictures, and Preview Panorama for all of them, as the page saves it."""
+    nodes, links = [], []
+    for number, picture in enumerate(pictures):
+        outputs = [{"name": "IMAGE", "type": "IMAGE", "links": [number]}, {"name": "MASK", "type": "MASK", "links": []}]
+        place = [20, 60 + 400 * number], [270, 314]
+        nodes.append(saved_node(number, "LoadImage", *place, outputs=outputs, widgets_values=[picture, "image"]))
+        links.append([number, number, 0, BATCH_ID, number, "IMAGE"])
+    if len(pictures) == 1:
+        links[0][3] = NODE_ID
+    else:
+        inputs = [{"name": f"image{number + 1}", "type": "IMAGE", "link": number} for number in range(len(pictures))]
+        outputs = [{"name": "IMAGE", "type": "IMAGE", "links": [BATCH_ID]}]
+        nodes.append(saved_node(BATCH_ID, "ImageBatch", [320, 60], [200, 80], inputs=inputs, outputs=outputs))
+        links.append([BATCH_ID, BATCH_ID, 0, NODE_ID, 0, "IMAGE"])
+    inputs = [{"name": "panorama", "type": "IMAGE", "link": links[-1][0]}]
+    nodes.append(saved_node(NODE_ID, NODE, [560, 60], [500, 340], inputs=inputs, widgets_values=[loop]))
+    # Without this version the page would change the nodes' sizes to suit the design.
+    extra = {"workflowRendererVersion": "Vue" if design == "new" else "LG"}
+    last = {"last_node_id": NODE_ID, "last_link_id": NODE_ID}
+    return {**last, "nodes": nodes, "links": links, "groups": [], "config": {}, "extra": extra, "version": 0.4}
+
+
+def saved_node(node_id: int, kind: str, place: list[int], size: list[int], **more: Any) -> dict[str, Any]:
+    plain = {"id": node_id, "type": kind, "pos": place, "size": size, "order": node_id, "mode": 0, "flags": {}}
+    return {**plain, "inputs": [], "outputs": [], "properties": {}, **more}
+
+
+def graph_view(page: Page) -> list[float]:
+    """The zoom and place of the graph, and the viewer's node's place in it."""
+    node_place = page.evaluate("id => Array.from(app.graph.getNodeById(id)?.pos ?? [])", NODE_ID)
+    return [*page.evaluate("() => [app.canvas.ds.scale, ...app.canvas.ds.offset]"), *node_place]
+
+
+def set_graph_scale(page: Page, scale: float) -> None:
+    """Zoom the graph, with the viewer's node at the upper left of the page."""
+    page.evaluate(
+        """([id, scale]) => {
+            const {pos} = app.graph.getNodeById(id)
+            app.canvas.ds.scale = scale
+            app.canvas.ds.offset = [100 / scale - pos[0], 120 / scale - pos[1]]
+            app.canvas.setDirty(true, true)
+        }""",
+        [NODE_ID, scale],
+    )
+    page.wait_for_timeout(800)  # the new design draws sharply only some time after the graph has moved
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pictures(server: ComfyServer) -> Iterator[None]:
+    """In ComfyUI's input folder: two test pictures, one of them upside down, and one that is 30000 px wide."""
+    folder = server.base / "input" / "viewer"
+    folder.mkdir()
+    Image.fromarray(draw_picture()).save(folder / "first.png")
+    Image.fromarray(draw_picture(upside_down=True)).save(folder / "second.png")
+    Image.fromarray(draw_wide_picture()).save(folder / "wide.png")
+    yield
+    shutil.rmtree(folder)
+
+
+def draw_wide_picture() -> np.ndarray:
+    """Blotches of 8 px, no two rows of them alike."""
+    blotches = np.random.default_rng(0).integers(0, 256, (32, 3750, 3), np.uint8)
+    return blotches.repeat(8, axis=0).repeat(8, axis=1)
+
+
+@pytest.fixture(scope="module", params=["classic", "new"])
+def design(request: pytest.FixtureRequest, server: ComfyServer) -> Iterator[str]:
+    """How the page draws nodes."""
+    server.post("/settings", {"Comfy.VueNodes.Enabled": request.param == "new", "Comfy.TutorialCompleted": True})
+    yield request.param
+    server.post("/settings", {"Comfy.VueNodes.Enabled": False})
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, server: ComfyServer, design: str) -> Iterator[Page]:
+    """ComfyUI's page in one design, for all tests of this file."""
+    with open_page(browser, server) as page:
+        yield page
+
+
+@contextmanager
+def open_page(browser: Browser, server: ComfyServer, **options: Any) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1600, "height": 900}, **options)
+    page.add_init_script("localStorage.setItem('vueNodesBannerDismissed', 'true')")
+    page.goto(server.url, wait_until="domcontentloaded")
+    page.wait_for_function(PAGE_IS_READY, timeout=60_000)
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def load(page: Page, design: str) -> Iterator[Callable[..., Viewer]]:
+    """Loads a workflow of these pictures and returns the viewer in it. No error may come up until the test ends."""
+    errors: list[str] = []
+
+    def note_message(message: ConsoleMessage) -> None:
+        # The page asks the registry about nodes that are not its own, which the tests' network does not let through.
+        if message.type == "error" and "api.comfy.org" not in message.text:
+            errors.append(message.text)
+
+    def note_exception(exception: Error) -> None:
+        errors.append(str(exception))
+
+    def load(*pictures: str, loop: bool = False) -> Viewer:
+        return load_on(page, *pictures, design=design, loop=loop)
+
+    page.on("console", note_message)
+    page.on("pageerror", note_exception)
+    yield load
+    page.remove_listener("console", note_message)
+    page.remove_listener("pageerror", note_exception)
+    assert errors == []
+
+
+def load_on(page: Page, *pictures: str, design: str, loop: bool = False) -> Viewer:
+    files = [f"viewer/{picture}.png" for picture in pictures]
+    page.evaluate("workflow => app.loadGraphData(workflow)", workflow(*files, design=design, loop=loop))
+    expect(page.get_by_role("application")).to_be_visible()
+    set_graph_scale(page, 1)
+    return Viewer(page)
+
+
+def assert_is_whole(viewer: Viewer) -> None:
+    """All of the picture, in the middle, as wide as the viewer."""
+    scale = viewer.box[2] / WIDTH
+    assert viewer.measure() == pytest.approx((WIDTH / 2, HEIGHT / 2, scale), rel=0.005, abs=1.5 / scale)
+
+
+def test_node_is_listed_and_its_help_page_names_each_input(server: ComfyServer) -> None:
+    info = server.get(f"/object_info/{NODE}")[NODE]
+    assert info["display_name"] == "Preview Panorama"
+    assert info["category"] == "image/wide-range blend"
+    assert info["output_node"]
+    text = server.get_text(f"/extensions/{PACK}/docs/{NODE}.md")
+    for name, (_, options) in info["input"]["required"].items():
+        assert options["tooltip"]
+        assert f"`{name}`" in text
+
+
+def test_whole_panorama_appears(
+    load: Callable[..., Viewer], page: Page, design: str, take_screenshot: TakeScreenshot
+) -> None:
+    viewer = load("first")
+    expect(viewer.view).to_have_text("Run the graph to see the panorama.")
+    take_screenshot(page, f"viewer {design} empty")
+    viewer.run()
+    take_screenshot(page, f"viewer {design}")
+    _, _, width, height = viewer.box
+    assert_is_whole(viewer)
+
+    seen = viewer.look()
+    _, _, is_picture = read_positions(seen)
+    expected_rows = np.abs(np.arange(len(seen)) + 0.5 - len(seen) / 2) < HEIGHT / 2 * width / WIDTH
+    assert (is_picture.all(axis=1) == expected_rows).mean() > 0.99
+    assert (is_picture.any(axis=1) == expected_rows).mean() > 0.99
+
+    expect(page.get_by_text(f"{WIDTH} × {HEIGHT} px · {width / WIDTH:.0%}".replace("%", " %"))).to_be_visible()
+    assert page.evaluate("id => app.graph.getNodeById(id).imgs ?? null", NODE_ID) is None
+    assert page.locator("[data-testid^=node-body] .image-preview").count() <= (design == "new")  # Load Image's own
+
+
+def test_dragging_moves_the_picture_with_the_pointer_and_nothing_else(load: Callable[..., Viewer], page: Page) -> None:
+    viewer = load("first")
+    viewer.run()
+    viewer.wheel(-1000)
+    before, graph = viewer.measure(), graph_view(page)
+    viewer.drag(60, 25)
+    assert viewer.measure() == pytest.approx(
+        (before.x - 60 / before.scale, before.y - 25 / before.scale, before.scale), abs=1.5
+    )
+    assert graph_view(page) == graph
+    set_graph_scale(page, 1.5)
+    before = viewer.measure()
+    viewer.drag(-60)
+    assert viewer.measure() == pytest.approx((before.x + 60 / before.scale, before.y, before.scale), abs=1.5)
+
+
+@pytest.mark.parametrize("graph_scale", [1, 1.5])
+def test_wheel_zooms_around_the_pointer_and_not_the_graph(
+    load: Callable[..., Viewer], page: Page, graph_scale: float
+) -> None:
+    viewer = load("first")
+    viewer.run()
+    set_graph_scale(page, graph_scale)
+    before, graph = viewer.measure(), graph_view(page)
+    position = viewer.position_at(0.7, 0.5)
+    viewer.wheel(-400, 0.7)
+    assert viewer.position_at(0.7, 0.5) == pytest.approx(position, abs=3)
+    assert viewer.measure().scale > 1.5 * before.scale
+    position = viewer.position_at(0.4, 0.3)
+    viewer.wheel(-400, 0.4, 0.3)
+    assert viewer.position_at(0.4, 0.3) == pytest.approx(position, abs=2)
+    page.keyboard.down("Control")
+    viewer.wheel(-100)
+    page.keyboard.up("Control")
+    for _ in range(6):  # to its end, and beyond
+        viewer.wheel(1000, 0.3, 0.6)
+    assert_is_whole(viewer)
+    for _ in range(6):
+        viewer.wheel(-1000)
+    expect(page.get_by_text("1600 %")).to_be_visible()
+    assert graph_view(page) == graph
+
+
+def test_without_loop_the_picture_stops_at_its_edges(load: Callable[..., Viewer]) -> None:
+    viewer = load("first")
+    viewer.run()
+    viewer.wheel(-1200)
+    _, _, width, height = viewer.box
+    for _ in range(8):
+        viewer.drag(-200, -80, 0.8, 0.7)
+    view = viewer.measure()
+    assert view.x + width / 2 / view.scale == pytest.approx(WIDTH, abs=2)
+    assert view.y + height / 2 / view.scale == pytest.approx(HEIGHT, abs=2)
+    assert read_positions(viewer.look())[2].all()
+    for _ in range(14):
+        viewer.drag(200, 80, 0.2, 0.3)
+    view = viewer.measure()
+    assert view.x - width / 2 / view.scale == pytest.approx(0, abs=2)
+    assert view.y - height / 2 / view.scale == pytest.approx(0, abs=2)
+    assert read_positions(viewer.look())[2].all()
+
+
+def test_with_loop_it_goes_round_without_a_gap(
+    load: Callable[..., Viewer], page: Page, design: str, take_screenshot: TakeScreenshot
+) -> None:
+    viewer = load("first", loop=True)
+    viewer.run()
+    _, _, width, height = viewer.box
+    assert viewer.measure() == pytest.approx((WIDTH / 2, HEIGHT / 2, height / HEIGHT), rel=0.01)
+    viewer.press("+")
+    scale = 1.25 * height / HEIGHT
+    distance = 0.0
+    for _ in range(12):
+        viewer.drag(-157, 0, 0.8)
+        distance += 157 / scale
+        assert viewer.measure().x == pytest.approx((WIDTH / 2 + distance) % WIDTH, abs=2)
+        assert_goes_round(viewer.look(), scale)
+    assert distance > WIDTH
+    # A few px of the page around the seam, where it would be seen
+    viewer.press("Home")
+    viewer.drag(-viewer.measure().scale * WIDTH / 2)
+    take_screenshot(page, f"viewer {design} loop")
+    for _ in range(5):
+        viewer.drag(1)
+        assert_goes_round(viewer.look(), height / HEIGHT)
+    viewer.wheel(2000)
+    assert viewer.measure().scale == pytest.approx(width / WIDTH, rel=0.01)
+    viewer.drag(width / 3)
+    assert_goes_round(viewer.look(), width / WIDTH)
+
+
+def assert_goes_round(seen: np.ndarray, scale: float) -> None:
+    """From each column to the next it is the same way on, and all of the middle rows show the picture."""
+    middle = seen[len(seen) // 2 - 10 : len(seen) // 2 + 10]
+    x, _, is_picture = read_positions(middle)
+    assert is_picture.all()
+    columns = np.arange(middle.shape[1])
+    unwrapped = np.unwrap(x.mean(axis=0) if np.ptp(x) < WIDTH / 2 else x[0], period=WIDTH)
+    assert np.abs(unwrapped - np.polyval(np.polyfit(columns, unwrapped, 1), columns)).max() < 6
+    assert (unwrapped[-1] - unwrapped[0]) / (len(columns) - 1) == pytest.approx(1 / scale, rel=0.02)
+
+
+def test_loop_counts_at_once(load: Callable[..., Viewer]) -> None:
+    viewer = load("first")
+    viewer.run()
+    viewer.press("1", "Shift+ArrowRight", "Shift+ArrowRight", "Shift+ArrowRight")
+    assert viewer.measure().x < WIDTH - 200
+    viewer.set_loop(True)
+    before = viewer.measure()
+    viewer.drag(-300, 0, 0.9)
+    assert viewer.measure().x == pytest.approx((before.x + 300) % WIDTH, abs=2)
+    viewer.set_loop(False)
+    assert 200 < viewer.measure().x < WIDTH - 200
+
+
+def test_loop_can_be_set_by_another_node(load: Callable[..., Viewer], page: Page) -> None:
+    viewer = load("first")
+    page.evaluate(
+        """id => {
+            const loop = LiteGraph.createNode('PrimitiveBoolean')
+            app.graph.add(loop)
+            loop.widgets[0].value = true
+            const preview = app.graph.getNodeById(id)
+            loop.connect(0, preview, preview.inputs.findIndex(input => input.name === 'loop'))
+        }""",
+        NODE_ID,
+    )
+    viewer.run()
+    _, _, _, height = viewer.box
+    assert viewer.measure().scale == pytest.approx(height / HEIGHT, rel=0.01)
+
+
+def test_middle_button_moves_the_graph_and_not_the_picture(load: Callable[..., Viewer], page: Page) -> None:
+    viewer = load("first")
+    viewer.run()
+    viewer.wheel(-500)
+    before, (scale, left, top, *place) = viewer.measure(), graph_view(page)
+    start_x, start_y = viewer.point(0.5, 0.5)
+    page.mouse.move(start_x, start_y)
+    page.mouse.down(button="middle")
+    page.mouse.move(start_x + 80, start_y + 50, steps=4)
+    page.mouse.up(button="middle")
+    page.wait_for_timeout(SECOND)
+    assert graph_view(page) == pytest.approx([scale, left + 80, top + 50, *place], abs=1)
+    assert viewer.measure() == pytest.approx(before, rel=0.005, abs=1)
+
+
+def test_everything_can_be_done_with_keys(
+    load: Callable[..., Viewer], page: Page, design: str, take_screenshot: TakeScreenshot
+) -> None:
+    viewer = load("first", "second")
+    viewer.run()
+    graph = graph_view(page)
+    _, _, width, height = viewer.box
+    viewer.press("1")
+    view = View(WIDTH / 2, HEIGHT / 2, 1)
+    assert viewer.measure() == pytest.approx(view, abs=1.5)
+    viewer.press("ArrowLeft")
+    assert viewer.measure() == pytest.approx((view.x - width / 8, view.y, 1), abs=1.5)
+    viewer.press("ArrowRight", "ArrowRight")
+    assert viewer.measure() == pytest.approx((view.x + width / 8, view.y, 1), abs=1.5)
+    viewer.press("+")
+    assert viewer.measure() == pytest.approx((view.x + width / 8, view.y, 1.25), abs=1.5)
+    viewer.press("ArrowUp")
+    assert viewer.measure().y == pytest.approx(view.y - height / 8 / 1.25, abs=1.5)
+    viewer.press("ArrowDown", "-")
+    assert viewer.measure() == pytest.approx((view.x + width / 8, view.y, 1), abs=1.5)
+    take_screenshot(page, f"viewer {design} keys")
+    expect(viewer.view).to_be_focused()
+    assert sees_ring(viewer)
+    viewer.press("Home")
+    assert_is_whole(viewer)
+    expect(viewer.view).to_have_attribute("aria-label", f"Panorama, 1 of 2, {WIDTH} × {HEIGHT} pixels")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Previous panorama")).to_be_focused()
+    assert not sees_ring(viewer)
+    assert graph_view(page) == graph
+
+
+def sees_ring(viewer: Viewer) -> bool:
+    left, top, width, _ = viewer.box
+    clip: Any = {"x": left, "y": top, "width": width, "height": 4}
+    edge = np.asarray(Image.open(io.BytesIO(viewer.page.screenshot(clip=clip))).convert("RGB"))
+    return bool((edge[0:2, 20:-20] == 255).all() and (edge[2:4, 20:-20] == (0, 0x66, 0xCC)).all())
+
+
+def test_double_click_goes_back_to_the_first_view(load: Callable[..., Viewer], page: Page) -> None:
+    viewer = load("first")
+    viewer.run()
+    viewer.wheel(-800, 0.2)
+    viewer.drag(30)
+    page.mouse.dblclick(*viewer.point(0.3, 0.5))
+    assert_is_whole(viewer)
+
+
+def test_all_panoramas_of_a_batch_can_be_reached(
+    load: Callable[..., Viewer], page: Page, design: str, take_screenshot: TakeScreenshot
+) -> None:
+    viewer = load("first", "second")
+    viewer.run()
+    viewer.wheel(-600)
+    view = viewer.measure()
+
+    def expect_second(is_second: bool) -> None:
+        expect(page.get_by_text("2 / 2" if is_second else "1 / 2")).to_be_visible()
+        page.wait_for_timeout(300)
+        blue = viewer.look()[:, :, 2].astype(int)
+        assert (blue[0].mean() > blue[-1].mean()) == is_second
+
+    expect_second(False)
+    page.get_by_role("button", name="Next panorama").click()
+    expect_second(True)
+    take_screenshot(page, f"viewer {design} batch")
+    page.get_by_role("button", name="Next panorama").click()
+    expect_second(False)
+    assert viewer.measure() == pytest.approx(view, rel=0.01)  # one keeps looking at the same spot
+    viewer.press("[")
+    expect_second(True)
+    viewer.press("]")
+    expect_second(False)
+    page.get_by_role("button", name="Previous panorama").click()
+    expect_second(True)
+
+
+def test_picture_grows_with_the_node(load: Callable[..., Viewer], page: Page) -> None:
+    viewer = load("first")
+    viewer.run()
+    _, _, width, height = viewer.box
+    corner_x, corner_y = page.evaluate(
+        """id => {
+            const {pos, size} = app.graph.getNodeById(id)
+            const {scale, offset} = app.canvas.ds
+            const {x, y} = app.canvas.canvas.getBoundingClientRect()
+            return [x + (pos[0] + size[0] + offset[0]) * scale, y + (pos[1] + size[1] + offset[1]) * scale]
+        }""",
+        NODE_ID,
+    )
+    page.mouse.move(corner_x - 4, corner_y - 4)
+    page.mouse.down()
+    page.mouse.move(corner_x + 146, corner_y + 96, steps=5)
+    page.mouse.up()
+    page.wait_for_timeout(300)
+    assert viewer.box[2:] == pytest.approx((width + 150, height + 100), abs=4)
+    assert_is_whole(viewer)
+
+
+def test_deleted_node_leaves_nothing_behind(load: Callable[..., Viewer], page: Page) -> None:
+    viewer = load("first")
+    viewer.run()
+    viewer.wheel(-300)
+    viewer.drag(10)  # selects the node as well
+    held = page.evaluate_handle(FIND_VIEWER)
+    page.keyboard.press("Delete")
+    expect(viewer.view).to_have_count(0)
+    assert page.evaluate("() => app.graph.nodes.every(node => node.type === 'LoadImage')")
+    # The page itself holds on to the node that was selected last, but the picture is let go of.
+    assert not held.evaluate("element => element.isConnected")
+    assert held.evaluate("element => element.shadowRoot.querySelector('.view').style.backgroundImage") == ""
+
+
+def test_panorama_is_still_there_after_undo_and_in_its_tab(load: Callable[..., Viewer], page: Page) -> None:
+    viewer = load("wide", loop=True)
+    viewer.run()
+    seen = viewer.look()
+    viewer.page.evaluate(
+        """id => {
+            app.graph.getNodeById(id).title = 'Renamed'
+            app.extensionManager.workflow.activeWorkflow.changeTracker.checkState()
+        }""",
+        NODE_ID,
+    )
+    page.evaluate("() => app.extensionManager.command.execute('Comfy.Undo')")
+    page.wait_for_function("id => app.graph.getNodeById(id).title === 'Preview Panorama'", arg=NODE_ID)
+    viewer.wait_for_picture()
+    set_graph_scale(page, 1)
+    np.testing.assert_array_equal(viewer.look(), seen)
+    viewer.drag(50)
+    assert (viewer.look() != seen).any()
+
+    page.evaluate("() => app.extensionManager.command.execute('Comfy.NewBlankWorkflow')")
+    expect(viewer.view).to_have_count(0)
+    page.evaluate("() => app.extensionManager.command.execute('Workspace.PreviousOpenedWorkflow')")
+    viewer.wait_for_picture()
+    set_graph_scale(page, 1)
+    assert viewer.look().std() > 50  # the new design makes nodes smaller at this, so it is not the same
+
+
+def test_reloaded_page_has_the_graph_but_asks_for_no_old_picture(page: Page, design: str) -> None:
+    viewer = load_on(page, "first", design=design, loop=True)
+    viewer.run()
+    page.wait_for_timeout(SECOND)  # for the page to have saved the graph
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.reload(wait_until="domcontentloaded")
+    page.wait_for_function(PAGE_IS_READY, timeout=60_000)
+    expect(viewer.view).to_have_text("Run the graph to see the panorama.")
+    assert [url for url in asked if "type=temp" in url] == []
+    expect(page.locator(".p-toast-message")).to_have_count(0)
+    set_graph_scale(page, 1)
+    viewer.run()
+    _, _, _, height = viewer.box
+    assert viewer.measure().scale == pytest.approx(height / HEIGHT, rel=0.01)  # loop was kept
+
+
+def test_vanished_panorama_is_explained(page: Page, design: str) -> None:
+    viewer = load_on(page, "first", design=design)
+    page.evaluate(
+        """id => app.graph.getNodeById(id).onExecuted(
+            {panoramas: [{filename: 'gone.png', subfolder: '', type: 'temp', loop: false}]})""",
+        NODE_ID,
+    )
+    expect(viewer.view).to_have_text("This panorama is no longer there. Run the graph again.")
+    viewer.run()
+    assert viewer.measure().x == pytest.approx(WIDTH / 2, abs=2)
+
+
+def test_panorama_of_30000_px_is_shown_pixel_by_pixel(load: Callable[..., Viewer]) -> None:
+    viewer = load("wide")
+    viewer.run()
+    viewer.press("1")
+    wide = draw_wide_picture().astype(int)
+    seen = viewer.look()
+    height, width, _ = seen.shape
+    top = (len(wide) - height) // 2
+    steps = 30000 // width
+    places = [((30000 - width) // 2, []), (30000 - width - 4, ["Shift+ArrowRight"] * steps), (4, ["Shift+ArrowLeft"])]
+    for left, keys in places:
+        viewer.press(*keys * (steps if left == 4 else 1))
+        difference = np.abs(viewer.look() - wide[top : top + height, left : left + width])
+        assert difference.max() <= 1, left  # ComfyUI's way to 0..1 and back rounds down
+
+
+def test_picture_is_as_sharp_as_the_screen(browser: Browser, server: ComfyServer, design: str) -> None:
+    with open_page(browser, server, device_scale_factor=2) as page:
+        viewer = load_on(page, "wide", design=design)
+        viewer.run()
+        viewer.press("1")
+        set_graph_scale(page, 0.5)
+        seen = viewer.look()
+    height, width, _ = seen.shape
+    wide = draw_wide_picture().astype(int)
+    top, left = (len(wide) - height) // 2, (30000 - width) // 2
+    assert np.abs(seen - wide[top : top + height, left : left + width]).max() <= 1
