@@ -116,12 +116,14 @@ def figures(config):
     return {line.method: line for line in evaluation.figures}
 
 
+@pytest.mark.slow
 def test_a_perfect_gap_is_as_good_as_can_be(figures):
     perfect = figures["continuing"]
     assert perfect.psnr == pytest.approx(HIGHEST_PSNR)
     assert perfect.perceptual_distance == 0
 
 
+@pytest.mark.slow
 def test_noise_is_worse_than_a_good_gap_in_every_figure(figures):
     good, bad = figures["continuing"], figures["noise"]
     assert bad.frechet_distance > 1.5 * good.frechet_distance
@@ -131,6 +133,7 @@ def test_noise_is_worse_than_a_good_gap_in_every_figure(figures):
     assert bad.seam > 1.5 * good.seam
 
 
+@pytest.mark.slow
 def test_the_photos_are_the_nearest_to_themselves(figures):
     photos = figures[PHOTOS]
     assert photos.kernel_distance < figures["continuing"].kernel_distance
@@ -139,6 +142,7 @@ def test_the_photos_are_the_nearest_to_themselves(figures):
     assert photos.psnr is None and photos.perceptual_distance is None
 
 
+@pytest.mark.slow
 def test_methods_see_photos_of_one_size_and_every_gap_width(config):
     seen = set()
 

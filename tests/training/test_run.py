@@ -37,6 +37,7 @@ def steps_of(curves, name):
     return [event.step for event in curves.Scalars(name)]
 
 
+@pytest.mark.slow
 def test_a_run_leaves_weights_curves_samples_settings_and_a_sheet(config):
     config = dataclasses.replace(config, texture_weight=0.01, texture_network="efficientnet-lite0", keep_by="kid")
     config = dataclasses.replace(config, validation_share=0.5, epochs=22, validate_every=11)
@@ -158,6 +159,7 @@ def test_the_discriminator_learns_every_third_step_and_alone(config, make_state,
     assert not torch.equal(states[1]["generator"]["feature_in.0.bias"], start["generator"]["feature_in.0.bias"])
 
 
+@pytest.mark.slow
 def test_a_batch_in_parts_gives_what_the_whole_batch_gives(config):
     ends = []
     for parts in (1, 2):
@@ -169,6 +171,7 @@ def test_a_batch_in_parts_gives_what_the_whole_batch_gives(config):
     assert [ends[1][step] for step in (1, 2, 3)] == pytest.approx([ends[0][step] for step in (1, 2, 3)], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_gaps_of_many_widths_are_learnt(config, monkeypatch):
     widths = []
     forward = TrainingState.schedule
