@@ -149,7 +149,9 @@ export class PanoramaViewer {
         const view = this.#currentView()
         const corner = cornerOf(view, box)
         const width = this.#size().width * view.scale
-        const layers = this.#isLoop() ? loopingLayers(corner.x, width) : [{ left: corner.x, repeat: 'no-repeat' }]
+        const layers = this.#isLoop()
+            ? loopingLayers(corner.x, width, box.width)
+            : [{ left: corner.x, repeat: 'no-repeat' }]
         const { style } = this.#part('.view')
         style.backgroundImage = layers.map(() => `url("${this.#picture.src}")`).join()
         style.backgroundSize = `${width}px ${this.#size().height * view.scale}px`
@@ -383,20 +385,20 @@ function haveSameSize(one, other) {
 }
 
 /**
- * What to draw of a picture that goes round, from the uppermost layer to the lowest: the picture; the one next to it,
- * beyond the seam; and, to fill the hair between the two, the picture repeated. That last one would be enough, but
- * where the seam is in sight the browser blurs a repeated picture that is wider than the graphics card's largest
- * texture, which for some is no more than 8192 px.
+ * What to draw of a picture that goes round, from the uppermost layer to the lowest.
+ *
+ * To repeat it would be enough, but where the seam is in sight the browser blurs a repeated picture that is wider than
+ * the graphics card's largest texture, which for some is no more than 8192 px. So the picture next to it, beyond the
+ * seam, is drawn for itself; and once more a px nearer, to fill the hair that the page's zoom may leave between them.
  *
  * @param {number} left edge of the picture in the box, at most in the middle of it
- * @param {number} width of the picture, in px of the page
+ * @param {number} width of the picture, as drawn
+ * @param {number} boxWidth
  */
-function loopingLayers(left, width) {
-    return [
-        { left, repeat: 'no-repeat' },
-        { left: left > 0 ? left - width : left + width, repeat: 'no-repeat' },
-        { left, repeat: 'repeat-x' },
-    ]
+function loopingLayers(left, width, boxWidth) {
+    if (width < boxWidth) return [{ left, repeat: 'repeat-x' }]
+    const [next, nearer] = left > 0 ? [left - width, left - width + 1] : [left + width, left + width - 1]
+    return [left, next, nearer].map((edge) => ({ left: edge, repeat: 'no-repeat' }))
 }
 
 /** @returns {number} the nearest multiple of a px of the screen */

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, Page, expect
 
-from tests.comfyui.conftest import PAGE_IS_READY
+from tests.comfyui.conftest import CHROMIUM_OPTIONS, PAGE_IS_READY
 from tests.comfyui.server import PACK, ComfyServer
 
 pytestmark = pytest.mark.comfyui
@@ -25,10 +25,16 @@ BATCH_ID = 8
 WIDTH, HEIGHT = 1200, 300
 """Of the test picture."""
 
+FLAT_END = 80
+"""Columns at each end of the wide picture that are all alike."""
+
 SECOND = 1000
 """In Playwright's milliseconds."""
 
 RUN_TIMEOUT = 60 * SECOND
+
+GRAPHICS_CARD = "--use-gl=angle --use-angle=swiftshader --ignore-gpu-blocklist --enable-gpu-rasterization".split()
+"""Has Chromium draw as it does with a graphics card, but on the CPU."""
 
 FIND_VIEWER = "() => [...document.querySelectorAll('[data-capture-wheel]')].find(element => element.shadowRoot)"
 
@@ -201,9 +207,11 @@ def pictures(server: ComfyServer) -> Iterator[None]:
 
 
 def draw_wide_picture() -> np.ndarray:
-    """Blotches of 8 px, no two rows of them alike."""
+    """Blotches of 8 px, no two rows of them alike, but for a flat grey at both ends."""
     blotches = np.random.default_rng(0).integers(0, 256, (32, 3750, 3), np.uint8)
-    return blotches.repeat(8, axis=0).repeat(8, axis=1)
+    picture = blotches.repeat(8, axis=0).repeat(8, axis=1)
+    picture[:, :FLAT_END] = picture[:, -FLAT_END:] = 200
+    return picture
 
 
 @pytest.fixture(scope="module", params=["classic", "new"])
@@ -645,3 +653,39 @@ def test_picture_is_as_sharp_as_the_screen(browser: Browser, server: ComfyServer
     wide = draw_wide_picture().astype(int)
     top, left = (len(wide) - height) // 2, (30000 - width) // 2
     assert np.abs(seen - wide[top : top + height, left : left + width]).max() <= 1
+
+
+def test_seam_of_a_panorama_wider_than_a_texture_is_sharp_and_closed(browser: Browser, server: ComfyServer) -> None:
+    """With a graphics card, whose textures are at most some thousand px wide, browsers draw in other ways."""
+    options = [*(option for option in CHROMIUM_OPTIONS if option != "--disable-gpu"), *GRAPHICS_CARD]
+    with browser.browser_type.launch(executable_path=shutil.which("chromium"), args=options) as card:
+        page = card.new_page()
+        page.goto(f"{server.url}/system_stats")  # any page from there, so that it may load the viewer alone
+        page.evaluate(
+            """async (module) => {
+                const {PanoramaViewer} = await import(module)
+                const viewer = new PanoramaViewer(() => true)
+                window.viewer = viewer.element
+                const place = {position: 'absolute', inset: 0, width: '600px', height: '240px', transformOrigin: '0 0'}
+                Object.assign(viewer.element.style, place)
+                document.body.append(viewer.element)
+                viewer.show([new URL('/view?filename=wide.png&subfolder=viewer&type=input', location.href).href])
+            }""",
+            f"/extensions/{PACK}/panorama_viewer.js",
+        )
+        viewer = Viewer(page)
+        viewer.wait_for_picture()
+        viewer.press("1", *["Shift+ArrowRight"] * 25)
+        page.wait_for_timeout(2 * SECOND)
+        seen = viewer.look()
+        wide = draw_wide_picture()
+        top = (len(wide) - seen.shape[0]) // 2
+        np.testing.assert_array_equal(seen, np.roll(wide, 300 - 4, axis=1)[top : top + len(seen), : seen.shape[1]])
+
+        page.evaluate("() => { window.viewer.style.transform = 'translate(3.3px) scale(1.3)' }")
+        for _ in range(5):
+            viewer.press("+")
+            middle_rows = viewer.look()[20:-20].astype(int)
+            flat = np.flatnonzero((np.abs(middle_rows - 200) <= 2).all(axis=(0, 2)))
+            assert len(flat) > 2 * FLAT_END
+            assert np.ptp(flat) + 1 == len(flat)  # no line in the middle of it
