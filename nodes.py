@@ -134,6 +134,7 @@ class WRBBlend(io.ComfyNode):
                 gap_width_input(),
                 *photo_inputs(),
                 direction_input(),
+                detail_input(),
             ],
             outputs=[
                 io.Image.Output(display_name="panorama", tooltip="The left photo, the gap, the right photo."),
@@ -156,6 +157,7 @@ class WRBBlend(io.ComfyNode):
         photos: str,
         feather: int,
         direction: Direction = "right",
+        detail: float = 1,
     ) -> io.NodeOutput:
         from .wrb import blend
 
@@ -167,6 +169,7 @@ class WRBBlend(io.ComfyNode):
                 gap_width or None,
                 photos=PHOTOS[photos],
                 feather=feather,
+                detail=detail,
                 direction=direction,
                 batch_size=batch_size,
                 on_progress=ProgressBar(1).update_absolute,
@@ -209,6 +212,7 @@ class WRBBlendSequence(io.ComfyNode):
                 ),
                 *photo_inputs(),
                 direction_input(),
+                detail_input(),
                 *(
                     io.Image.Input(name, optional=True, tooltip="More photos, in their order, after those above.")
                     for name in MORE_IMAGES
@@ -245,6 +249,7 @@ class WRBBlendSequence(io.ComfyNode):
         photos: Sequence[str],
         feather: Sequence[int],
         direction: Sequence[Direction] = ("right",),
+        detail: Sequence[float] = (1,),
         **more_images: Sequence[Tensor],
     ) -> io.NodeOutput:
         from .wrb import blend_sequence
@@ -262,6 +267,7 @@ class WRBBlendSequence(io.ComfyNode):
                 loop=loop[0],
                 photos_mode=PHOTOS[photos[0]],
                 feather=feather[0],
+                detail=detail[0],
                 direction=direction[0],
                 on_progress=ProgressBar(1).update_absolute,
             )
@@ -414,6 +420,19 @@ def direction_input() -> io.Combo.Input:
         optional=True,
         tooltip="right: from the left photo to the right one. down: from the top one to the bottom one; the width of "
         "the panorama then takes the place of its height, and the other way round.",
+    )
+
+
+def detail_input() -> io.Float.Input:
+    return io.Float.Input(
+        "detail",
+        default=1.0,
+        min=0.0,
+        max=1.0,
+        step=0.05,
+        optional=True,
+        tooltip="How much of the photos' own detail goes into the generated part. 1: as sharp as the photos. 0: what "
+        "the network drew, enlarged.",
     )
 
 

@@ -150,6 +150,8 @@ def test_progress_counts_every_pass_and_can_end_the_blend(generator):
     [
         ({"photos": "kept"}, "photos is 'kept'; it is one of 'keep', 'feather', 'redraw'"),
         ({"feather": -1}, "feather is -1 px"),
+        ({"detail": -0.1}, "detail is -0.1; it goes from 0"),
+        ({"detail": float("nan")}, "detail is nan; it goes from 0"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"gap_width": 0}, "the gap is 0 px wide"),
         ({"gap_width": 9 * 16}, "16 px high it can be 4 to 128 px"),

@@ -74,6 +74,20 @@ class TestTwoPhotos:
         left = read_image(Path("left/a.png"))
         assert (redraw[..., 20:50] - left[..., 20:]).abs().mean() > 0.02
         assert (feather[..., :44] - left[..., :44]).abs().mean() < 0.02
+        assert run(*common, "-o", "down.png", "--direction", "down", "--gap", "30") == 0
+        assert read_image(Path("down.png")).shape == (1, 3, 40 + 30 + 40, 50)
+
+    def test_detail_is_a_matter_of_taste(self, folder: Path, weights: Path) -> None:
+        rough = torch.rand(1, 3, 80, 80)
+        write_image(rough, Path("rough.png"))
+        common = ("rough.png", "rough.png", "--weights", weights, "--device", "cpu")
+        for name, *options in (("plain.png", "--detail", "0"), ("half.png", "--detail", "0.5"), ("full.png",)):
+            assert run(*common, "-o", name, *options) == 0
+        plain, half, full = (
+            read_image(Path(name))[..., 80:160].diff(dim=-1).abs().mean()
+            for name in ("plain.png", "half.png", "full.png")
+        )
+        assert 2 * plain < half < full
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -88,6 +102,7 @@ class TestTwoPhotos:
             ("left/a.png right/c.png -o out.png --gap wide", "--gap: wide is not a number of pixels above 0"),
             ("left/a.png right/c.png -o out.png --gap 100000", "100000"),
             ("left/a.png right/c.png -o out.png --feather 9", "--feather is for --photos feather"),
+            ("left/a.png right/c.png -o out.png --detail 2", "--detail is 2.0; it goes from 0 to 1"),
             ("left/a.png right/c.png -o out.png --random-pairs", "are for two folders"),
             ("left/a.png right/c.png -o out.png --device abacus", "device abacus cannot be used here"),
             ("left/a.png right/c.png -o out.png --weights left/a.png", "left/a.png is of an unknown kind"),

@@ -12,6 +12,7 @@ import torch
 from tqdm import tqdm
 
 from .blend import PhotoMode, blend
+from .canvas import Direction
 from .devices import usable_device
 from .generator import Generator
 from .images import list_images, read_image, require_writable, write_image
@@ -67,6 +68,10 @@ def run_blend(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--feather", type=_pixels, metavar="PX", help=f"with --photos feather: how far (default: {DEFAULT_FEATHER})"
     )
+    parser.add_argument(
+        "--detail", type=float, default=1, metavar="SHARE", help="of the photos' detail in the gap, 0 to 1 (default: 1)"
+    )
+    parser.add_argument("--direction", choices=get_args(Direction), default="right", help="down: LEFT goes on top")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="a file of weights (default: the built-in model)")
     parser.add_argument("--device", help="such as cpu, cuda or mps (default: the best there is)")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the network (default: fp32)")
@@ -75,6 +80,8 @@ def run_blend(arguments: Sequence[str]) -> int:
     folders.add_argument("--seed", type=int, help="of the random pairs (default: 0)")
     folders.add_argument("--both-orders", action="store_true", help="also make each panorama with its photos swapped")
     options = parser.parse_args(arguments)
+    if not 0 <= options.detail <= 1:
+        parser.error(f"--detail is {options.detail}; it goes from 0 to 1")
     if options.feather and options.photos != "feather":
         parser.error("--feather is for --photos feather")
     if options.seed is not None and not options.random_pairs:
@@ -161,7 +168,14 @@ def _load(options: argparse.Namespace) -> Generator:
 def _make_panorama(generator: Generator, job: Job, options: argparse.Namespace) -> None:
     feather = (options.feather or DEFAULT_FEATHER) if options.photos == "feather" else 0
     made = blend(
-        generator, read_image(job.left), read_image(job.right), options.gap, photos=options.photos, feather=feather
+        generator,
+        read_image(job.left),
+        read_image(job.right),
+        options.gap,
+        photos=options.photos,
+        feather=feather,
+        detail=options.detail,
+        direction=options.direction,
     )
     write_image(made.panorama, job.output)
 

@@ -19,10 +19,10 @@ from .canvas import (
     context,
     gap_columns,
     prepare_pair,
-    resize,
     turned,
 )
 from .config import COLUMN_WIDTH, IMAGE_SIZE
+from .detail import add_detail
 from .generator import Encoding, Generator
 from .seam import fade, meet_edges, without_fringe
 
@@ -82,6 +82,7 @@ def blend(
     *,
     photos: PhotoMode = "keep",
     feather: int = 0,
+    detail: float = 1,
     direction: Direction = "right",
     batch_size: int = 4,
     on_progress: OnProgress | None = None,
@@ -100,6 +101,7 @@ def blend(
         photos: "keep" leaves every pixel of the photos as it is; with "feather" they pass into the network's redrawing
             of them towards the gap; with "redraw" they are redrawn throughout the square that the network sees.
         feather: over how many px "feather" passes, at most the square's width.
+        detail: how much of the photos' own detail the gap receives, from 0, as the network drew it, to 1, all.
         direction: "down" lays the left photo on top and the right one, scaled to its width, below; then `gap_width` is
             the gap's height, and what is said here of heights holds for widths.
         batch_size: pairs in one pass of the network.
@@ -109,7 +111,7 @@ def blend(
         ValueError: if a photo, the gap's width or an option is not as said.
         FloatingPointError: if the network's type cannot hold its numbers, as can happen in float16.
     """
-    painter = Painter(generator, photos, feather)
+    painter = Painter(generator, photos, feather, detail)
     originals = left, right
     left, right = prepare_pair(left, right, direction)
     checked_gap_widths(gap_width, 1, left.shape[-2], direction)
@@ -203,12 +205,15 @@ class Painter:
     generator: Generator
     mode: PhotoMode
     feather: int
+    detail: float
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(PhotoMode):
             raise ValueError(f"photos is {self.mode!r}; it is one of {', '.join(map(repr, get_args(PhotoMode)))}")
         if self.feather < 0:
             raise ValueError(f"feather is {self.feather} px; it cannot be negative")
+        if not 0 <= self.detail <= 1:
+            raise ValueError(f"detail is {self.detail}; it goes from 0, none, to 1, all of the photos' detail")
 
     @torch.no_grad()
     def encode(self, contexts: Sequence[Context]) -> list[Encoding]:
@@ -233,8 +238,7 @@ class Painter:
         if self.mode != "keep":
             self._redraw(left, redrawn_left, left_end)
             self._redraw(right, redrawn_right, right_end)
-        # From the network's size to the panorama's: the place for all that makes the gap sharp.
-        generated = resize(generated, height, gap_width)
+        generated = add_detail(generated, left, right, gap_width, self.detail)
         gap.copy_(meet_edges(generated, left[..., -1:], right[..., :1]).clamp_(0, 1))
 
     def _generate(self, left_end: End, right_end: End, columns: int) -> tuple[Tensor, Tensor, Tensor]:

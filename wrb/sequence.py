@@ -36,6 +36,7 @@ def blend_sequence(
     loop: bool = False,
     photos_mode: PhotoMode = "keep",
     feather: int = 0,
+    detail: float = 1,
     direction: Direction = "right",
     on_progress: OnProgress | None = None,
 ) -> Blend:
@@ -54,6 +55,7 @@ def blend_sequence(
         photos_mode: what becomes of the photos, as the `photos` of `blend`.
         feather: as in `blend`. Between two gaps, a photo narrow enough that both sides reach it passes from one
             redrawing into the other.
+        detail: as in `blend`.
         direction: as in `blend`.
         on_progress: called after every pass of the network with the number done and the number in all.
 
@@ -68,7 +70,7 @@ def blend_sequence(
         )
     for number, photo in enumerate(originals, start=1):
         check_photos(photo, f"photo {number}", direction)
-    sequence = PhotoSequence(Painter(generator, photos_mode, feather), originals, loop, direction)
+    sequence = PhotoSequence(Painter(generator, photos_mode, feather, detail), originals, loop, direction)
     return sequence.join(gap_widths, 1, on_progress or ignore_progress)
 
 

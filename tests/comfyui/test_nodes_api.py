@@ -228,6 +228,14 @@ def test_photos_are_changed_near_the_gap_only_where_asked(server: ComfyServer, p
     np.testing.assert_array_equal(changed[:, :20], kept[:, :20])
 
 
+def test_detail_is_the_photos(server: ComfyServer) -> None:
+    plain, full = (server.run(blend_graph(detail=detail)).picture("save").astype(float) for detail in (0.0, 1.0))
+    default = server.run(blend_graph()).picture("save")
+    np.testing.assert_array_equal(default, full)
+    gap = slice(96, 96 + 64)
+    assert np.abs(np.diff(full[:, gap], axis=1)).mean() > 2 * np.abs(np.diff(plain[:, gap], axis=1)).mean()
+
+
 def test_down_joins_top_and_bottom_photos(server: ComfyServer) -> None:
     graph = blend_graph(direction="down", gap_width=40, save_mask=True)
     save(graph, "save left", ("left", 0))
@@ -346,6 +354,7 @@ def test_same_weights_give_the_same_picture(
         ("blend", "gap_width", 10**6, "bigger than max"),
         ("blend", "gap_width", "wide", "convert"),
         ("blend", "feather", -1, "smaller than min"),
+        ("blend", "detail", 1.5, "bigger than max"),
         ("blend", "photos", "forget", "keep exactly, feather in, redraw"),
         ("model", "model_name", "missing.pth", "built-in, Gen"),
         ("model", "precision", "int8", "auto, fp32, fp16, bf16"),

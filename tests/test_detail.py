@@ -1,0 +1,202 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from wrb.canvas import resize
+from wrb.detail import ROWS, _choose, _joint_costs, _Matching, add_detail
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+
+
+def scenery(height, width, *, roughness=1.0):
+    """Sky over ground with texture of all scales, the same at any place, (1 3 h w)."""
+    image = torch.linspace(0.7, 0.3, height)[:, None].expand(1, 3, height, width).clone()
+    for octave in range(2, 10):
+        size = 2**octave
+        noise = torch.rand(1, 1, size, max(2, size * width // height)) - 0.5
+        image += roughness * 0.5 * 0.75**octave * F.interpolate(noise, (height, width), mode="bicubic")
+    return image.clamp(0, 1)
+
+
+def drawn(width, height):
+    """What a soft network draws for a gap of that size: (1 3 256 w)."""
+    columns = max(1, round(width * 4 / height))
+    return F.interpolate(scenery(8, 8), (256, 64 * columns), mode="bicubic").clamp(0, 1)
+
+
+def octaves(image):
+    """Energy in the finest octaves down the columns and along the rows, (3)."""
+    energies = []
+    for _ in range(3):
+        coarse = F.avg_pool2d(image, 2)
+        energies.append(image.square().mean() - coarse.square().mean())
+        image = coarse
+    return torch.stack(energies)
+
+
+def test_without_strength_it_is_the_resized_gap():
+    gap, left, right = drawn(300, 400), scenery(400, 500), scenery(400, 200)
+    assert torch.equal(add_detail(gap, left, right, 300, 0), resize(gap, 400, 300))
+
+
+def test_strength_mixes():
+    gap, left, right = drawn(300, 400), scenery(400, 500), scenery(400, 400)
+    plain, half, full = (add_detail(gap, left, right, 300, strength) for strength in (0, 0.5, 1))
+    torch.testing.assert_close(half, (plain + full) / 2)
+
+
+@pytest.mark.parametrize("height", [256, 500])
+def test_the_gap_becomes_as_sharp_as_the_photos(height):
+    gap, left, right = drawn(height, height), scenery(height, height), scenery(height, height)
+    truth = octaves(torch.cat([left, right], dim=-1))
+    plain = 10 * (octaves(add_detail(gap, left, right, height, 0)) / truth).log10()
+    detailed = 10 * (octaves(add_detail(gap, left, right, height)) / truth).log10()
+    assert (plain[:2] < -8).all()
+    assert (detailed[:2].abs() < 2).all()
+
+
+def test_the_networks_colours_stay():
+    """Between grey photos, a gap that the network draws red in its middle is as red."""
+    left, right = scenery(512, 512), scenery(512, 512)
+    red = 0.3 * torch.sin(torch.linspace(0, torch.pi, 512)).square()
+    gap = torch.full((1, 3, 256, 512), 0.5)
+    gap[:, 0] += red
+    detailed = add_detail(gap, left, right, 1024)
+    redness = (detailed[:, 0] - detailed[:, 1]).mean(dim=(0, 1))
+    assert (F.avg_pool1d(redness[None], 2)[0] - red).abs().mean() < 0.03
+
+
+def test_what_the_network_draws_sharply_stays():
+    """A gap as rich as the photos is followed far beyond its colours; a soft one is not, and need not be."""
+    left, gap, right = scenery(256, 768).chunk(3, dim=-1)
+    soft = F.interpolate(F.avg_pool2d(gap, 32), (256, 256), mode="bicubic")
+    errors = [F.avg_pool2d(add_detail(drawn, left, right, 256) - gap, 8).abs().mean() for drawn in (gap, soft)]
+    assert errors[0] < 0.01 < 0.02 < errors[1]
+
+
+@pytest.mark.parametrize("grey", [0.0, 0.4])
+def test_constant_photos_add_nothing(grey):
+    photo, gap = torch.full((1, 3, 300, 300), grey), torch.full((1, 3, 256, 256), grey)
+    torch.testing.assert_close(add_detail(gap, photo, photo, 300), photo, atol=1e-5, rtol=0)
+
+
+def test_the_gap_continues_the_photos():
+    """Far closer at its edges than pixels of a photo that are some way apart."""
+    left, right = scenery(512, 512), scenery(512, 512)
+    detailed = add_detail(drawn(512, 512), left, right, 512)
+    step = torch.cat([detailed[..., 0] - left[..., -1], detailed[..., -1] - right[..., 0]]).abs().mean()
+    assert step < 1.5 * left.diff(dim=-1).abs().mean()
+
+
+def test_stripes_go_on():
+    """Sources are chosen so that structures of the photos cross the gap where the network has but their mean."""
+    stripes = 0.5 + 0.3 * torch.sin(torch.arange(512) * torch.pi / 16)[:, None].expand(1, 3, 512, 512)
+    detailed = add_detail(torch.full((1, 3, 256, 256), 0.5), stripes, stripes, 512)
+    assert (detailed - stripes).abs().mean() < 0.05
+
+
+def test_a_batch_is_its_pairs_one_by_one():
+    pairs = [(drawn(200, 300), scenery(300, 250), scenery(300, 400)) for _ in range(2)]
+    gap, left, right = (torch.cat(images) for images in zip(*pairs, strict=True))
+    batch = add_detail(gap, left, right, 200)
+    assert torch.equal(batch, torch.cat([add_detail(*pair, 200) for pair in pairs]))
+
+
+def test_the_random_state_stays_as_it_is():
+    gap, left, right = drawn(256, 256), scenery(256, 256), scenery(256, 256)
+    state = torch.get_rng_state()
+    inputs = [image.clone() for image in (gap, left, right)]
+    add_detail(gap, left, right, 256)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(image, before) for image, before in zip((gap, left, right), inputs, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("height", "left_width", "width", "right_width"),
+    [
+        (64, 64, 16, 64),
+        (65, 1, 17, 3),
+        (100, 30, 800, 1000),
+        (255, 90, 77, 256),
+        (257, 600, 2056, 100),
+        (333, 333, 333, 12),
+        (720, 240, 481, 240),
+    ],
+)
+def test_any_sizes(height, left_width, width, right_width):
+    gap = drawn(width, height)
+    detailed = add_detail(gap, scenery(height, left_width), scenery(height, right_width), width)
+    assert detailed.shape == (1, 3, height, width)
+    assert detailed.isfinite().all()
+    assert -0.5 < detailed.min() and detailed.max() < 1.5
+
+
+def test_low_photos_have_no_detail():
+    gap, photo = drawn(40, 63), scenery(63, 63)
+    assert torch.equal(add_detail(gap, photo, photo, 40), resize(gap, 63, 40))
+
+
+def test_sides_are_views_or_whole_photos():
+    """`fill_gap` passes parts of the panorama; only the squares next to the gap count."""
+    gap, left, right = drawn(300, 300), scenery(300, 700), scenery(300, 900)
+    squares = add_detail(gap, left[..., -300:].contiguous(), right[..., :300].contiguous(), 300)
+    assert torch.equal(add_detail(gap, left, right, 300), squares)
+
+
+def test_semi_global_matching_follows_the_path_of_least_cost():
+    """On one row of patches, the summed paths are least where the whole row's cost is."""
+    costs = torch.rand(1, 5, 1, 7)
+    joint = _joint_costs(costs, 1)[0, :, 0]
+    best = torch.full((5, 7), torch.inf)
+    for sources in torch.cartesian_prod(*[torch.arange(7)] * 5):
+        total = costs[0, torch.arange(5), 0, sources].sum() + (sources.diff() != 1).sum()
+        for patch, source in enumerate(sources):
+            best[patch, source] = torch.minimum(best[patch, source], total)
+    # up to what is the same for all sources of a patch; columns of one patch add nothing
+    torch.testing.assert_close(joint - joint.amin(1, keepdim=True), best - best.amin(1, keepdim=True))
+
+
+def test_sources_are_not_repeated_without_need():
+    costs = torch.zeros(1, 6, 1, 12)
+    costs[..., 3] = -0.2
+    chosen = _choose(costs, 1)[0].tolist()
+    assert len(set(chosen)) == 6
+    assert chosen[0] == 3  # the first takes the best
+
+
+def test_matches_are_the_sources_of_what_was_cut_out():
+    """A gap cut from the left photo finds its place again."""
+    left, right = scenery(32, 64)[0], scenery(32, 32)[0]
+    matching = _Matching(left, right, 16, margin=1)
+    down, across = matching.match(left[..., 24:40])
+    inside = (slice(None), slice(3, -3))  # patches without pixels of the photos beside the gap
+    assert down.shape == (ROWS - 2, 8 + 2)
+    assert (down[inside] == 0).all()
+    assert (across[inside] == 24 - 64).all()
+    torch.testing.assert_close(matching.lay(down, across)[..., 4:-4], left[..., 28:36])
+
+
+MEASURE_MEMORY = """
+import resource, sys, torch
+from wrb.detail import add_detail
+height, width = map(int, sys.argv[1:])
+photo, gap = torch.rand(1, 3, height, height), torch.rand(1, 3, 256, 256 * width // height)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+add_detail(gap, photo, photo, width)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.slow
+def test_memory_is_in_proportion_to_the_gap():
+    """At its peak it is not even three times the panorama's: nothing compares all pixels with all."""
+    command = [sys.executable, "-c", MEASURE_MEMORY, "1024", "8192"]
+    kilobytes = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    panorama = 3 * 4 * 1024 * (1024 + 8192 + 1024)
+    assert kilobytes * 1024 < 3 * panorama
