@@ -15,6 +15,9 @@ from torch import Tensor
 INPAINT_RADIUS = 3
 """Radius in px of the neighbourhood from which OpenCV fills a pixel: the one of its own examples."""
 
+PATCH_RADIUS = 3
+"""Radius in px of the patches that PatchMatch compares: the one of its package's examples."""
+
 WHITE = 65535
 """In 16 bits."""
 
@@ -82,17 +85,39 @@ def inpaint_navier_stokes(left: Tensor, right: Tensor, width: int) -> Tensor:
     return _inpaint(left, right, width, cv2.INPAINT_NS)
 
 
-def _inpaint(left: Tensor, right: Tensor, width: int, method: int) -> Tensor:
-    import cv2
+def inpaint_patchmatch(left: Tensor, right: Tensor, width: int) -> Tensor:
+    """Inpainting with patches of the photos (Wexler et al., TPAMI 2007; Barnes et al., SIGGRAPH 2009), by PyPatchMatch.
 
+    Arguments and result are those of `inpaint_telea`.
+    """
+    from patchmatch import patch_match
+
+    panoramas, mask = _with_gap(left, right, width)
+    images = (panoramas.cpu() * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
+    filled = np.stack([patch_match.inpaint(image, mask, patch_size=PATCH_RADIUS) for image in images])
+    start = left.shape[-1]
+    gaps = torch.from_numpy(filled[:, :, start : start + width].astype(np.float32) / 255)
+    return gaps.permute(0, 3, 1, 2).contiguous().to(left)
+
+
+def _with_gap(left: Tensor, right: Tensor, width: int) -> tuple[Tensor, np.ndarray]:
+    """Panoramas with an empty gap, (b 3 h w), and its mask, (h w)."""
     start = left.shape[-1]
     panoramas = torch.cat([left, left.new_zeros(*left.shape[:-1], width), right], dim=-1)
     mask = np.zeros(panoramas.shape[-2:], dtype=np.uint8)
     mask[:, start : start + width] = 255
+    return panoramas, mask
+
+
+def _inpaint(left: Tensor, right: Tensor, width: int, method: int) -> Tensor:
+    import cv2
+
+    panoramas, mask = _with_gap(left, right, width)
     # in 16 bits, one channel at a time: in 8 bits OpenCV's Telea rounds up pixel after pixel, and a gap of 512 px
     # between grey photos comes out 40 of 255 steps too bright; in floating point it overshoots
     channels = (panoramas.flatten(0, 1).cpu() * WHITE).round().numpy().astype(np.uint16)
     filled = np.stack([cv2.inpaint(channel, mask, INPAINT_RADIUS, method) for channel in channels])
+    start = left.shape[-1]
     gaps = torch.from_numpy(filled[..., start : start + width].astype(np.float32) / WHITE)
     return gaps.unflatten(0, left.shape[:2]).to(left)
 
@@ -102,5 +127,6 @@ BASELINES: dict[str, Callable[[Tensor, Tensor, int], Tensor]] = {
     "reflection": reflection,
     "inpainting (Telea)": inpaint_telea,
     "inpainting (Navier-Stokes)": inpaint_navier_stokes,
+    "inpainting (PatchMatch)": inpaint_patchmatch,
 }
 """Every baseline by its name in tables and sheets."""

@@ -3,17 +3,24 @@ from __future__ import annotations
 import pytest
 import torch
 
-from training.baselines import BASELINES, cross_fade, inpaint_navier_stokes, inpaint_telea, reflection
+from training.baselines import (
+    BASELINES,
+    cross_fade,
+    inpaint_navier_stokes,
+    inpaint_patchmatch,
+    inpaint_telea,
+    reflection,
+)
 
 
 @pytest.mark.parametrize("fill", BASELINES.values(), ids=BASELINES)
 @pytest.mark.parametrize("width", [16, 512])
 def test_a_gap_between_flat_photos_of_one_colour_is_of_that_colour(fill, width):
     colour = torch.tensor([51.0, 102.0, 204.0])[None, :, None, None] / 255
-    left, right = colour.expand(2, 3, 24, 32), colour.expand(2, 3, 24, 40)
+    left, right = colour.expand(2, 3, 64, 100), colour.expand(2, 3, 64, 120)
     gap = fill(left, right, width)
-    assert gap.shape == (2, 3, 24, width) and gap.dtype == torch.float32
-    torch.testing.assert_close(gap, colour.expand(2, 3, 24, width), atol=1.5 / 255, rtol=0)
+    assert gap.shape == (2, 3, 64, width) and gap.dtype == torch.float32
+    torch.testing.assert_close(gap, colour.expand(2, 3, 64, width), atol=1.5 / 255, rtol=0)
 
 
 @pytest.mark.parametrize("fill", BASELINES.values(), ids=BASELINES)
@@ -53,3 +60,11 @@ def test_inpainting_continues_a_horizon_and_each_image_by_itself(fill):
     assert gap[0, :, :10].min() > 0.7 and gap[0, :, -10:].max() < 0.3
     assert gap[1, :, :10].max() < 0.3 and gap[1, :, -10:].min() > 0.7
     assert gap.min() >= 0 and gap.max() <= 1
+
+
+def test_patchmatch_lays_patches_of_the_photos():
+    photos = torch.rand(1, 3, 32, 48).mul(255).round() / 255
+    gap = inpaint_patchmatch(photos, photos, 24)
+    assert gap.unique().numel() > 200
+    assert gap.std() > 0.7 * photos.std()
+    assert torch.equal(gap, inpaint_patchmatch(photos, photos, 24))
