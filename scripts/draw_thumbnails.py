@@ -1,4 +1,4 @@
-"""Draw the example graphs' thumbnails and the pack's icon from what the built-in model makes of two sample photos.
+"""Draw the example graphs' thumbnails and the pack's icon from what the built-in model makes of sample photos.
 
 Run after the built-in model has changed: make thumbnails
 """
@@ -9,15 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
-from wrb import blend, load_generator
+from wrb import blend, blend_sequence, load_generator
 
 ROOT = Path(__file__).parents[1]
 SIZE = 240
 """Height and width in px of each photo in a thumbnail."""
 
+MASK_OPACITY = 0.8
 MARGIN = 12
 BLANK = (70, 70, 70)
 BACKGROUND = (24, 24, 27)
@@ -44,21 +45,41 @@ def stack(rows: list[Image.Image]) -> Image.Image:
     """Pictures below each other, centred."""
     width = max(row.width for row in rows)
     sheet = Image.new("RGB", (width, sum(row.height + MARGIN for row in rows) - MARGIN), BACKGROUND)
-    for number, row in enumerate(rows):
-        sheet.paste(row, ((width - row.width) // 2, number * (row.height + MARGIN)))
+    top = 0
+    for row in rows:
+        sheet.paste(row, ((width - row.width) // 2, top))
+        top += row.height + MARGIN
     return sheet
 
 
+def show_mask(panorama: Image.Image, gap_mask: Tensor) -> Image.Image:
+    """A panorama with white over it where the first mask of (b h w) is 1, so that a little of it shines through."""
+    mask = Image.fromarray((gap_mask[0] * 255 * MASK_OPACITY).byte().numpy())
+    return Image.composite(Image.new("RGB", panorama.size, "white"), panorama, mask)
+
+
 def main() -> None:
+    generator = load_generator()
     left, right = read_square("wrb_sample_desert.jpg", "right"), read_square("wrb_sample_lake.jpg", "left")
-    panorama = blend(load_generator(), to_tensor(left), to_tensor(right))
+    panorama = blend(generator, to_tensor(left), to_tensor(right))
     before = Image.new("RGB", (3 * SIZE, SIZE), BLANK)
     before.paste(left, (0, 0))
     before.paste(right, (2 * SIZE, 0))
     after = to_image(panorama.panorama)
     wider = to_image(panorama.with_gap_width(2 * SIZE).panorama)
-    stack([before, after]).save(ROOT / "workflows" / "blend_two_photos.jpg", quality=88)
-    stack([after, wider]).save(ROOT / "workflows" / "adjust_gap.jpg", quality=88)
+    photos = [left, right, read_square("wrb_sample_tea_gardens.jpg", "left"), ImageOps.mirror(right)]
+    loop = to_image(blend_sequence(generator, [to_tensor(photo) for photo in photos], loop=True).panorama)
+    half = loop.width // 2
+    thumbnails = {
+        "blend_two_photos": [before, after],
+        "adjust_gap": [after, wider],
+        "loop_four_photos": [loop.crop((0, 0, half, SIZE)), loop.crop((half, 0, loop.width, SIZE))],
+        # What the models of these two make would not show at this size, and is not the built-in model's.
+        "upscale_and_restore": [after.reduce(2), after],
+        "repaint_gap": [after, show_mask(after, panorama.gap_mask)],
+    }
+    for name, rows in thumbnails.items():
+        stack(rows).save(ROOT / "workflows" / f"{name}.jpg", quality=88)
     icon = Image.new("RGB", (3 * SIZE, 3 * SIZE), BACKGROUND)
     icon.paste(after, (0, SIZE))
     icon.resize((256, 256), Image.Resampling.LANCZOS).save(ROOT / "web" / "icon.png", optimize=True)
