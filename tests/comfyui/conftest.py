@@ -6,11 +6,14 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.comfyui.server import COMFYUI, ComfyServer
+from tests.comfyui.example_graphs import CHECKPOINT, PHOTO_SIZE
+from tests.comfyui.server import COMFYUI, ROOT, UPSCALE_MODEL, ComfyServer
 from wrb.generator import Generator
 from wrb.weights import save_generator
 
@@ -28,12 +31,19 @@ PAGE_IS_READY = """() =>
     window.app?.graph && app.extensionManager && document.querySelector('[data-testid=queue-button]')"""
 
 
+def assert_is_generated(gap: np.ndarray) -> None:
+    """It is no flat colour, nor rows or columns of one."""
+    assert gap.std(axis=(0, 1)).min() > 4
+    assert gap.std(axis=0).mean() > 2
+    assert gap.std(axis=1).mean() > 2
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory, make_generator: Callable[..., Generator]) -> Iterator[ComfyServer]:
     """A running ComfyUI.
 
     Its models/wrb holds tiny.safetensors and broken.pth; a folder mapped to wrb holds Gen. Its input folder holds a
-    file that is called like one of the sample photos.
+    file that is called like one of the sample photos, and shows the same, but is the user's own.
     """
     if not (COMFYUI / "main.py").exists():
         pytest.skip("no ComfyUI to test in: `make test` and `make comfyui` install one")
@@ -44,15 +54,38 @@ def server(tmp_path_factory: pytest.TempPathFactory, make_generator: Callable[..
     save_generator(generator, weights / "tiny.safetensors")
     (weights / "broken.pth").write_bytes((weights / "tiny.safetensors").read_bytes()[:1000])
     (base / "input").mkdir()
-    (base / "input" / "wrb_sample_tea_gardens.jpg").write_bytes(b"the user's own")
+    sample = "wrb_sample_tea_gardens.jpg"
+    (base / "input" / sample).write_bytes((ROOT / "samples" / sample).read_bytes() + b"the user's own")
     mapped = base / "mapped"
     mapped.mkdir()
     torch.save(generator.state_dict(), mapped / "Gen")
     extra_model_paths = base / "extra_model_paths.yaml"
     extra_model_paths.write_text(f"tests:\n  wrb: {mapped}\n")
-    nodes = [Path(__file__).parent / "nodes_out_of_memory.py"]
+    nodes = sorted(Path(__file__).parent.glob("nodes_*.py"))
     with ComfyServer(base, custom_nodes=nodes, extra_model_paths=extra_model_paths) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def example_files(server: ComfyServer) -> None:
+    """What quick runs of the example graphs need: two small photos and a checkpoint."""
+    folder = server.base / "input" / "small"
+    folder.mkdir()
+    for side, sample in (("left", "wrb_sample_desert.jpg"), ("right", "wrb_sample_lake.jpg")):
+        Image.open(ROOT / "samples" / sample).resize(PHOTO_SIZE).save(folder / f"{side}.png")
+    (server.base / "models" / "checkpoints").mkdir()
+    made = server.run({"make": {"class_type": "TestTinyCheckpoint", "inputs": {"name": CHECKPOINT}}})
+    assert made.error is None
+
+
+@pytest.fixture(scope="session")
+def upscale_model(server: ComfyServer) -> None:
+    """A real one, where ComfyUI finds it."""
+    if not UPSCALE_MODEL.exists():
+        pytest.skip("no upscale model: `make test` fetches one")
+    folder = server.base / "models" / "upscale_models"
+    folder.mkdir()
+    (folder / UPSCALE_MODEL.name).symlink_to(UPSCALE_MODEL)
 
 
 @pytest.fixture(scope="session")

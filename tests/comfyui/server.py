@@ -25,6 +25,7 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 COMFYUI = ROOT / ".cache" / "ComfyUI"
+UPSCALE_MODEL = ROOT / ".cache" / "DAT_light_x2.pth"
 PACK = "wide-range-image-blending"
 START_TIMEOUT = 180
 RUN_TIMEOUT = 300
