@@ -5,23 +5,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from tests.scenery import scenery
 from wrb.canvas import resize
-from wrb.detail import ROWS, _choose, _joint_costs, _Matching, add_detail
+from wrb.detail import add_detail
 
 
 @pytest.fixture(autouse=True)
 def _seeded():
     torch.manual_seed(0)
-
-
-def scenery(height, width, *, roughness=1.0):
-    """Sky over ground with texture of all scales, the same at any place, (1 3 h w)."""
-    image = torch.linspace(0.7, 0.3, height)[:, None].expand(1, 3, height, width).clone()
-    for octave in range(2, 10):
-        size = 2**octave
-        noise = torch.rand(1, 1, size, max(2, size * width // height)) - 0.5
-        image += roughness * 0.5 * 0.75**octave * F.interpolate(noise, (height, width), mode="bicubic")
-    return image.clamp(0, 1)
 
 
 def drawn(width, height):
@@ -147,39 +138,6 @@ def test_sides_are_views_or_whole_photos():
     gap, left, right = drawn(300, 300), scenery(300, 700), scenery(300, 900)
     squares = add_detail(gap, left[..., -300:].contiguous(), right[..., :300].contiguous(), 300)
     assert torch.equal(add_detail(gap, left, right, 300), squares)
-
-
-def test_semi_global_matching_follows_the_path_of_least_cost():
-    """On one row of patches, the summed paths are least where the whole row's cost is."""
-    costs = torch.rand(1, 5, 1, 7)
-    joint = _joint_costs(costs, 1)[0, :, 0]
-    best = torch.full((5, 7), torch.inf)
-    for sources in torch.cartesian_prod(*[torch.arange(7)] * 5):
-        total = costs[0, torch.arange(5), 0, sources].sum() + (sources.diff() != 1).sum()
-        for patch, source in enumerate(sources):
-            best[patch, source] = torch.minimum(best[patch, source], total)
-    # up to what is the same for all sources of a patch; columns of one patch add nothing
-    torch.testing.assert_close(joint - joint.amin(1, keepdim=True), best - best.amin(1, keepdim=True))
-
-
-def test_sources_are_not_repeated_without_need():
-    costs = torch.zeros(1, 6, 1, 12)
-    costs[..., 3] = -0.2
-    chosen = _choose(costs, 1)[0].tolist()
-    assert len(set(chosen)) == 6
-    assert chosen[0] == 3  # the first takes the best
-
-
-def test_matches_are_the_sources_of_what_was_cut_out():
-    """A gap cut from the left photo finds its place again."""
-    left, right = scenery(32, 64)[0], scenery(32, 32)[0]
-    matching = _Matching(left, right, 16, margin=1)
-    down, across = matching.match(left[..., 24:40])
-    inside = (slice(None), slice(3, -3))  # patches without pixels of the photos beside the gap
-    assert down.shape == (ROWS - 2, 8 + 2)
-    assert (down[inside] == 0).all()
-    assert (across[inside] == 24 - 64).all()
-    torch.testing.assert_close(matching.lay(down, across)[..., 4:-4], left[..., 28:36])
 
 
 MEASURE_MEMORY = """

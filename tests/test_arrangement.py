@@ -1,0 +1,117 @@
+import pytest
+import torch
+
+from tests.scenery import scenery
+from wrb.arrangement import FINEST, MIRRORED, ROWS, Cutting, Matching, Sources, choose, joint_costs, with_mirrored
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+
+
+def test_semi_global_matching_follows_the_path_of_least_cost():
+    """On one row of patches, the summed paths are least where the whole row's cost is."""
+    costs = torch.rand(1, 5, 1, 7)
+    joint = joint_costs(costs, 1)[0, :, 0]
+    best = torch.full((5, 7), torch.inf)
+    for sources in torch.cartesian_prod(*[torch.arange(7)] * 5):
+        total = costs[0, torch.arange(5), 0, sources].sum() + (sources.diff() != 1).sum()
+        for patch, source in enumerate(sources):
+            best[patch, source] = torch.minimum(best[patch, source], total)
+    # up to what is the same for all sources of a patch; columns of one patch add nothing
+    torch.testing.assert_close(joint - joint.amin(1, keepdim=True), best - best.amin(1, keepdim=True))
+
+
+def test_sources_are_not_repeated_without_need():
+    costs = torch.zeros(1, 6, 1, 12)
+    costs[..., 3] = -0.2
+    chosen = choose(costs, 1)[0].tolist()
+    assert chosen[0] == 3  # the first takes the best, and is followed
+    assert chosen[:3] == [3, 4, 5]
+    assert chosen.count(3) == 1
+
+
+def test_matches_are_the_sources_of_what_was_cut_out():
+    """A gap cut from the left photo finds its place again."""
+    left, right = scenery(32, 64)[0], scenery(32, 32)[0]
+    matching = Matching(left, right, 16, margin=1)
+    matched = matching.match(left[..., 24:40])
+    inside = (slice(None), slice(3, -3))  # patches without pixels of the photos beside the gap
+    assert matched.down.shape == (ROWS - 2, 8 + 2)
+    assert (matched.down[inside] == 0).all()
+    assert (matched.across[inside] == 24 - 64).all()
+    torch.testing.assert_close(matching.lay(matched)[..., 4:-4], left[..., 28:36])
+
+
+def finest(left, right, width):
+    return Matching(left, right, width, margin=1)
+
+
+def seen(matching, sources, left_width):
+    """The pixels that the sources show, (3 h w)."""
+    height, width = sources.down.shape
+    row = torch.arange(height)[:, None] + sources.down
+    return matching.strip[:, row, left_width + torch.arange(width) + sources.across]
+
+
+def test_mirrored_photos_go_on_without_a_step():
+    left, right = torch.rand(2, 3, 4, 9)
+    first, second = with_mirrored(left, right, 2)
+    torch.testing.assert_close(first[..., :9], left)
+    torch.testing.assert_close(first[..., 9:], left[..., [8, 7]])
+    torch.testing.assert_close(second[..., :2], right[..., [1, 0]])
+    torch.testing.assert_close(second[..., 2:], right)
+
+
+def test_pieces_are_cut_where_they_look_alike():
+    """Two pieces agree in one slanting line alone: the cut follows it, though their cells meet in a straight one."""
+    width = 64
+    step, height = FINEST // ROWS, FINEST
+    left = torch.rand(3, height, 100)
+    right = torch.rand(3, height, 100)
+    line = 28 + torch.arange(height) // 8
+    first, second = left[..., 10 : 10 + width], right[..., 20 : 20 + width]
+    place = torch.arange(height)
+    for beside in (0, 1):
+        second[:, place, line + beside] = first[:, place, line + beside]
+    matching = finest(left, right, width)
+    across = torch.full((ROWS, width // step), 10 - 100)
+    across[:, width // step // 2 :] = 20 + 2 * matching.reach
+    laid = (first + second) / 2
+    cut = Cutting(matching, laid, Sources(torch.zeros_like(across), across)).cut()
+    of_second = cut.across == 20 + 2 * matching.reach
+    # mirrors bridge the ends; between them each row passes once, on the line
+    inside = of_second[:, 16:-16]
+    torch.testing.assert_close(inside.float().diff(dim=1).abs().sum(1), torch.ones(height))
+    assert (inside.float().argmax(1) + 16 - line - 1).abs().float().mean() < 1
+
+
+def test_an_edge_goes_on_by_a_mirror_where_nothing_else_fits():
+    left, right = scenery(64, 100)[0], scenery(64, 100)[0]
+    matching = finest(left, right, 64)
+    across = torch.full((ROWS, 16), -90)  # pixels from elsewhere in the left photo
+    sources = Cutting(matching, left[..., :64], Sources(torch.zeros_like(across), across)).cut()
+    gap = seen(matching, sources, 100)
+    steps = torch.stack([(gap[..., 0] - left[..., -1]).abs().mean(), (gap[..., -1] - right[..., 0]).abs().mean()])
+    assert (steps < 0.5 * (left[..., 11] - left[..., -1]).abs().mean()).all()
+    mirrored = sources.across == 0
+    assert mirrored[:, 0].float().mean() > 0.5
+    assert not mirrored[:, MIRRORED * 64 // ROWS :].any()
+    assert (sources.across[:, 16:-16] == -90).all()
+
+
+def test_what_lies_beyond_a_photo_is_no_source():
+    left, right = scenery(64, 80)[0], scenery(64, 80)[0]
+    matching = finest(left, right, 128)
+    inner = 80 + matching.reach
+    starts = torch.cat([torch.arange(inner - 3), torch.arange(inner, inner + matching.reach + 80 - 3)])
+    starts = starts[torch.randint(len(starts), (ROWS, 32))]
+    cells = Sources(
+        torch.randint(0, 61, (ROWS, 32)) - 4 * torch.arange(ROWS)[:, None], starts - 80 - 4 * torch.arange(32)
+    )
+    sources = Cutting(matching, torch.rand(3, 64, 128), cells).cut()
+    row = torch.arange(64)[:, None] + sources.down
+    column = 80 + torch.arange(128) + sources.across
+    assert 0 <= row.min() and row.max() < 64
+    assert 0 <= column.min() and column.max() < inner + matching.reach + 80

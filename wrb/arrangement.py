@@ -1,0 +1,346 @@
+"""Which part of the photos belongs where in the gap.
+
+Coarse to fine, at heights of 16, 32 and 64 px, patches of the gap are matched with patches of the photos and drawn
+anew as the mean of their matches (Wexler et al., TPAMI 2007; Barnes et al., SIGGRAPH 2009). Few large pieces look
+better than many small ones (He and Sun, TPAMI 2014), so patches are matched jointly, by semi-global matching
+(Hirschmüller, TPAMI 2008), and nothing is repeated without need. Then the pieces are cut to each other and to the
+photos where they differ least (Kwatra et al., Graphcut Textures, SIGGRAPH 2003), by semi-global matching again.
+
+All of it costs the same at any height of the photos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+ROWS = 16
+"""Rows of cells in the gap. A cell, about as wide as high, is what patches are moved by."""
+
+LEVELS = ((16, 2, 2), (32, 2, 2), (64, 1, 1))
+"""Height in px at which patches are matched; how many cells farther than their own they reach on each side; rounds."""
+
+FINEST = LEVELS[-1][0]
+"""The height in px at which sources are told."""
+
+CHANGE = 0.7
+"""Cost where a patch does not continue its neighbour's source, in mean variances of the photos' patches: the unit of
+the costs below."""
+
+ANOTHER_ROW = 50
+"""Cost of a source as far above or below as the gap is high. Scenery lies in layers."""
+
+REUSE = 0.3
+"""Cost of a source that is laid already."""
+
+FADING = 0.97
+"""What a column of cells later remains of that: a repeat far away is hard to see."""
+
+FOLLOWING = 0.5
+"""Gain of a patch that continues what is already laid beside it."""
+
+EDGE = 4
+"""How much more a photo's pixel counts than the gap's beside it, so that the gap continues it."""
+
+NEVER = 1e7
+
+MIRRORED = 6
+"""How many cells of each photo, mirrored at the gap's edge, can lie beside it: they alone go on from it without a step,
+and so lead to where another source fits. Farther in, one would see the mirror."""
+
+FEWEST_CELLS = max(MIRRORED, max(2 * margin + 1 for _, margin, _ in LEVELS))
+"""The least width of a photo: as far as it is mirrored, and as wide as a patch."""
+
+BRIDGE = 2
+"""Cost of a pixel of a mirrored photo that many cells from its edge, in variances of the photos like those below."""
+
+MISFIT = 0.1
+"""Cost of what a pixel differs from the mean of the patches matched there, over that of differing across a cut."""
+
+CUT = 1
+"""Cost of a cut between two pixels whose sources look the same."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where each place of a gap has its pixels from: how far below and to the right of its own its source lies, in px.
+
+    Sources are numbered along `with_mirrored` of both photos, side by side; the gap's own place is on them where the
+    left photo ends. So a source 0 px away is the left photo's mirror.
+    """
+
+    down: Tensor
+    """Whole numbers, (h w)."""
+
+    across: Tensor
+    """Likewise."""
+
+
+def with_mirrored(left: Tensor, right: Tensor, reach: int) -> tuple[Tensor, Tensor]:
+    """Photos, (3 h w), with their first `reach` px beyond the gap's edges: all that sources are taken from."""
+    return torch.cat([left, left[..., -reach:].flip(-1)], dim=-1), torch.cat(
+        [right[..., :reach].flip(-1), right], dim=-1
+    )
+
+
+def pool(image: Tensor, height: int) -> Tensor:
+    """The mean of every few pixels of an image, (c h w), as many down as across: (c height …)."""
+    return F.avg_pool2d(image[None], image.shape[-2] // height)[0]
+
+
+def scale(image: Tensor, height: int, width: int) -> Tensor:
+    """An image, (c h w), at another size."""
+    return F.interpolate(image[None], (height, width), mode="bicubic", antialias=True)[0]
+
+
+def arrange(left: Tensor, gap: Tensor, right: Tensor, low_pass: Callable[[Tensor], Tensor]) -> Sources:
+    """Find a source for each place of a gap.
+
+    Args:
+        left: the photo to its left, (3 h w), a multiple of `FINEST` px high and of `FEWEST_CELLS` or more whole cells,
+            as all parts.
+        gap: as the network drew it.
+        right: the photo to its right.
+        low_pass: keeps of an image what guides the matching.
+
+    Returns:
+        (`FINEST` w), in px at that height.
+    """
+    laid = pool(gap, LEVELS[0][0])
+    for height, margin, rounds in LEVELS:
+        drawn = pool(gap, height)
+        matching = Matching(pool(left, height), pool(right, height), drawn.shape[-1], margin)
+        laid = scale(laid, *drawn.shape[-2:])
+        for _ in range(rounds):
+            laid = laid + low_pass(drawn - laid)
+            matched = matching.match(laid)
+            laid = matching.lay(matched)
+    # patches that would reach beyond the top, the bottom or `margin` cells into the photos were not matched
+    row = torch.arange(ROWS, device=gap.device).sub(margin).clamp(0, len(matched.down) - 1)
+    cells = Sources(matched.down[row, margin:-margin], matched.across[row, margin:-margin])
+    return Cutting(matching, laid, cells).cut()
+
+
+class Matching:
+    """The patches of a gap and of the photos beside it at one height, in px.
+
+    Args:
+        left: the photo, (3 h w), of whole cells; `right` alike.
+        width: of the gap.
+        margin: how many cells farther than its own a patch reaches.
+    """
+
+    def __init__(self, left: Tensor, right: Tensor, width: int, margin: int) -> None:
+        self.photos = left, right
+        self.width = width
+        self.step = left.shape[-2] // ROWS
+        self.size = (2 * margin + 1) * self.step
+        self.beside = 2 * margin * self.step  # px of either photo in patches across the edge
+        self.reach = MIRRORED * self.step
+        self.strip = torch.cat(with_mirrored(left, right, self.reach), dim=-1)
+
+        weights = left.new_full((2 * self.beside + width,), EDGE)
+        weights[self.beside : self.beside + width] = 1
+        weights = weights.unfold(0, self.size, self.step)
+        self.weights = weights / weights.mean(1, keepdim=True)  # of a patch's columns: (patches across, size)
+        self.variance = torch.stack([self._variance(photo) for photo in self.photos]).mean().clamp(min=1e-8)
+        self.unit = 3 * self.size**2 * CHANGE * self.variance
+
+        kernels = self.weights[:, None, None].expand(-1, 1, self.size, -1)
+        squares = self._correlate(kernels, [photo.square().sum(0, keepdim=True) for photo in self.photos], NEVER)
+        height, left_width = left.shape[-2:]
+        places = torch.arange(max(height, left_width + max(width, right.shape[-1])), device=left.device)
+        starts = [places[: photo.shape[-1] - self.size + 1] for photo in self.photos]
+        right_start = left_width + 2 * self.reach
+        self.source_start = torch.cat([starts[0], places[: self.step], starts[1] + right_start])
+        self.start = places[left_width - self.beside :: self.step][: len(self.weights)]
+        self.top = places[: height - self.size + 1 : self.step, None]
+        rows = (self.top - places[: squares.shape[-2]]) / height
+        self.fixed = squares / self.unit + ANOTHER_ROW * rows.square()[:, None, :, None]
+
+    def _variance(self, photo: Tensor) -> Tensor:
+        mean, mean_square = (F.avg_pool2d(image[None], self.size, 1) for image in (photo, photo.square()))
+        return (mean_square - mean.square()).mean()
+
+    def _correlate(self, kernels: Tensor, photos: Sequence[Tensor], separator: float) -> Tensor:
+        """Of each kernel, (n c size size), with each patch of the photos, a step of separator between: (n y x)."""
+        left, right = (F.conv2d(photo[None], kernels)[0] for photo in photos)
+        return torch.cat([left, left.new_full((*left.shape[:-1], self.step), separator), right], dim=-1)
+
+    def match(self, laid: Tensor) -> Sources:
+        """Of the patches of a gap, (3 h w): (patches down, patches across)."""
+        left, right = self.photos
+        canvas = torch.cat([left[..., -self.beside :], laid, right[..., : self.beside]], dim=-1)
+        patches = F.unfold(canvas[None], self.size, stride=self.step)
+        num_across = len(self.weights)
+        patches = rearrange(patches, "1 (c y x) (i j) -> i j c y x", c=3, y=self.size, j=num_across)
+        kernels = rearrange(patches * self.weights[:, None, None], "i j c y x -> (i j) c y x")
+        products = self._correlate(kernels, self.photos, 0)
+        # squared differences, but for what is the same for all sources of a patch
+        costs = self.fixed - 2 / self.unit * rearrange(products, "(i j) y x -> i j y x", j=num_across)
+        source = choose(joint_costs(costs, self.step), self.step)
+        num_sources = len(self.source_start)
+        return Sources(source // num_sources - self.top, self.source_start[source % num_sources] - self.start)
+
+    def lay(self, matched: Sources) -> Tensor:
+        """The gap that the patches' sources make, (3 h w): where patches overlap, their mean."""
+        inside = torch.arange(self.size, device=self.top.device)
+        row = (self.top + matched.down)[..., None, None] + inside[:, None]
+        column = (self.start + matched.across)[..., None, None] + inside
+        patches = rearrange(self.strip[:, row, column], "c i j y x -> 1 (c y x) (i j)")
+        size = self.strip.shape[-2], self.width + 2 * self.beside
+        total = F.fold(patches, size, self.size, stride=self.step)
+        count = F.fold(torch.ones_like(patches), size, self.size, stride=self.step)
+        return (total / count)[0, ..., self.beside : -self.beside]
+
+
+def joint_costs(costs: Tensor, step: int) -> Tensor:
+    """Add to each cost what it takes at least to come to it along row and column.
+
+    Args:
+        costs: of each source, (y x), for each patch, (i j): (i j y x).
+        step: from a patch's source to that of a neighbour that continues it; any other source costs 1 more.
+    """
+
+    def arriving(path: Tensor, _: int, forward: bool) -> Tensor:
+        to, origin = (step, 0) if forward else (0, step)
+        length = path.shape[-2] - step
+        change = torch.ones_like(path)
+        change.narrow(-2, to, length).copy_(path.narrow(-2, origin, length)).clamp_(max=1)
+        return change
+
+    total = -3 * costs  # the four paths count the patch's own cost once each
+    add_paths(total, costs, arriving, num_dimensions=2)
+    add_paths(total.permute(1, 0, 3, 2), costs.permute(1, 0, 3, 2), arriving, num_dimensions=2)
+    return total
+
+
+def add_paths(
+    total: Tensor, costs: Tensor, arriving: Callable[[Tensor, int, bool], Tensor], *, num_dimensions: int
+) -> None:
+    """Add to `total`, in place, the least cost at which each source is come to along the first axis, from both ends.
+
+    Args:
+        total: like `costs`.
+        costs: of each source, in the last `num_dimensions` axes, at each place.
+        arriving: the least costs of coming to each source, given those up to the place before less their least one,
+            the number of the step between the two, and whether it is taken forward.
+    """
+    sources = tuple(range(-num_dimensions, 0))
+    for indices, forward in ((range(len(costs)), True), (range(len(costs))[::-1], False)):
+        path: Tensor | None = None
+        for index in indices:
+            here = costs[index]
+            if path is not None:
+                here = here + arriving(path - path.amin(sources, keepdim=True), index - forward, forward)
+            total[index] += here
+            path = here
+
+
+def choose(costs: Tensor, step: int) -> Tensor:
+    """The best source of each patch, (i j), of costs (i j y x): column by column from both ends, as reuse costs.
+
+    Returns:
+        Sources numbered along the rows.
+    """
+    num_down, num_across, height, width = costs.shape
+    used = costs.new_zeros(height, width)
+    overlap = 1 - torch.arange(1 - step, step, device=costs.device).abs() / step
+    chosen = torch.empty(num_down, num_across, dtype=torch.long, device=costs.device)
+    patches = torch.arange(num_down, device=costs.device)
+    for column in sorted(range(num_across), key=lambda column: min(column, num_across - 1 - column)):
+        total = costs[:, column] + REUSE * used
+        to_edge = -1 if 2 * column < num_across else 1
+        if 0 <= column + to_edge < num_across:
+            beside = chosen[:, column + to_edge]
+            x = beside % width - to_edge * step
+            gain = FOLLOWING * ((x >= 0) & (x < width))
+            total[patches, beside // width, x.clamp(0, width - 1)] -= gain
+        chosen[:, column] = total.flatten(1).argmin(1)
+        laid = costs.new_zeros(height * width).index_add_(0, chosen[:, column], costs.new_ones(num_down))
+        laid = F.conv2d(laid.view(1, 1, height, width), overlap[None, None, :, None], padding=(step - 1, 0))
+        used = FADING * used + F.conv2d(laid, overlap[None, None, None], padding=(0, step - 1))[0, 0]
+    return chosen
+
+
+class Cutting:
+    """The sources that each pixel of a gap can have: those of the 3×3 nearest cells, and both photos' mirrors.
+
+    Args:
+        matching: at the height of the gap.
+        laid: the gap as it should look, (3 h w).
+        cells: their sources, (`ROWS` cells).
+    """
+
+    def __init__(self, matching: Matching, laid: Tensor, cells: Sources) -> None:
+        self.matching = matching
+        self.laid = laid
+        (left, right), reach, step = matching.photos, matching.reach, matching.step
+        height, width = laid.shape[-2:]
+        left_width = left.shape[-1]
+        first, last = left_width + reach, matching.strip.shape[-1]  # where the sources of left and right end
+
+        rows, columns = (torch.arange(length, device=laid.device) for length in (height, width))
+        mirrors = torch.stack([torch.zeros_like(columns), torch.full_like(columns, 2 * reach - width)])
+        self.down = torch.cat([_around(cells.down, step), mirrors.new_zeros(2, height, width)])
+        self.across = torch.cat([_around(cells.across, step), mirrors[:, None].expand(-1, height, -1)])
+        in_left = left_width + torch.arange(cells.across.shape[1], device=laid.device) * step + cells.across < first
+        sides = torch.tensor([True, False], device=laid.device)[:, None, None].expand(-1, height, width)
+        in_left = torch.cat([_around(in_left, step), sides])
+
+        self.row, self.column = rows[:, None] + self.down, left_width + columns + self.across
+        start, end = torch.where(in_left, 0, first), torch.where(in_left, first, last)
+        outside = (self.row < 0) | (self.row >= height) | (self.column < start) | (self.column >= end)
+        self.costs = MISFIT * (self._seen(0, 0) - laid).square().sum(1) + NEVER * outside
+        self.costs[-2:] += BRIDGE * matching.variance / reach * torch.stack([columns, columns.flip(0)])[:, None]
+        for edge, beside, x in ((left[..., -1], -1, 0), (right[..., 0], 1, -1)):
+            self.costs[..., x] += EDGE * (self._seen(0, beside)[..., x] - edge).square().sum(1)
+
+    def _seen(self, below: int, right_of: int) -> Tensor:
+        """The pixels that far from the sources', (n 3 h w)."""
+        height, width = self.matching.strip.shape[-2:]
+        row, column = (self.row + below).clamp(0, height - 1), (self.column + right_of).clamp(0, width - 1)
+        return self.matching.strip[:, row, column].transpose(0, 1)
+
+    def cut(self) -> Sources:
+        """The best source of each pixel, (h w)."""
+        costs = rearrange(self.costs, "n h w -> h w n")
+        total = -3 * costs
+        self._add_paths(total, costs, 1, 0)
+        self._add_paths(total.transpose(0, 1), costs.transpose(0, 1), 0, 1)
+        best = total.argmin(-1)[None]
+        return Sources(self.down.gather(0, best)[0], self.across.gather(0, best)[0])
+
+    def _add_paths(self, total: Tensor, costs: Tensor, below: int, right_of: int) -> None:
+        """Of neighbours in one direction, whose places along it are the first axis of the costs."""
+        here, after, before = self._seen(0, 0), self._seen(below, right_of), self._seen(-below, -right_of)
+        order = "n c h w -> h w n c" if below else "n c h w -> w h n c"
+        here, after, before = (rearrange(part, order) for part in (here, after, before))
+        # what a pixel and the next one see of both their sources
+        own, others = torch.cat([here, after], dim=-1)[:-1], torch.cat([before, here], dim=-1)[1:]
+        seams = torch.cdist(own, others).square_()
+        source = torch.stack([self.down, self.across], dim=1)
+        source = rearrange(source, order)
+        differs = (source[:-1, :, :, None] != source[1:, :, None]).any(-1)
+        seams += CUT * self.matching.variance * differs
+
+        def arriving(path: Tensor, step: int, forward: bool) -> Tensor:
+            seam = seams[step] if forward else seams[step].mT
+            return (path[..., None] + seam).amin(-2)
+
+        add_paths(total, costs, arriving, num_dimensions=1)
+
+
+def _around(cells: Tensor, step: int) -> Tensor:
+    """What cells and those beside them say, for each of their `step`×`step` pixels: (i j) to (9 h w)."""
+    height, width = cells.shape
+    rows, columns = (torch.arange(length * step, device=cells.device) // step for length in cells.shape)
+    beside = torch.arange(-1, 2, device=cells.device)
+    rows = (rows + beside[:, None]).clamp(0, height - 1)[:, None, :, None]
+    columns = (columns + beside[:, None]).clamp(0, width - 1)[None, :, None]
+    return cells[rows, columns].flatten(0, 1)
