@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +33,7 @@ CHANGE = 0.7
 """Cost where a patch does not continue its neighbour's source, in mean variances of the photos' patches: the unit of
 the costs below."""
 
-ANOTHER_ROW = 50
+ANOTHER_ROW = 200
 """Cost of a source as far above or below as the gap is high. Scenery lies in layers."""
 
 REUSE = 0.3
@@ -62,8 +63,11 @@ BRIDGE = 2
 MISFIT = 0.1
 """Cost of what a pixel differs from the mean of the patches matched there, over that of differing across a cut."""
 
-CUT = 1
+CUT = 2
 """Cost of a cut between two pixels whose sources look the same."""
+
+POLISHING = 4
+"""How often each pixel chooses again at the end."""
 
 
 @dataclass(frozen=True)
@@ -310,30 +314,57 @@ class Cutting:
     def cut(self) -> Sources:
         """The best source of each pixel, (h w)."""
         costs = rearrange(self.costs, "n h w -> h w n")
+        below, right_of = self._seams(1, 0), self._seams(0, 1)
         total = -3 * costs
-        self._add_paths(total, costs, 1, 0)
-        self._add_paths(total.transpose(0, 1), costs.transpose(0, 1), 0, 1)
-        best = total.argmin(-1)[None]
-        return Sources(self.down.gather(0, best)[0], self.across.gather(0, best)[0])
+        for own, along, seams in (
+            (total, costs, below),
+            (total.transpose(0, 1), costs.transpose(0, 1), right_of.transpose(0, 1)),
+        ):
+            add_paths(own, along, partial(_arriving, seams), num_dimensions=1)
+        chosen = _without_crumbs(total.argmin(-1), costs, below, right_of)[None]
+        return Sources(self.down.gather(0, chosen)[0], self.across.gather(0, chosen)[0])
 
-    def _add_paths(self, total: Tensor, costs: Tensor, below: int, right_of: int) -> None:
-        """Of neighbours in one direction, whose places along it are the first axis of the costs."""
+    def _seams(self, below: int, right_of: int) -> Tensor:
+        """What it costs to cut between each source of a pixel and each of the next one in that direction: (h w n n)."""
         here, after, before = self._seen(0, 0), self._seen(below, right_of), self._seen(-below, -right_of)
-        order = "n c h w -> h w n c" if below else "n c h w -> w h n c"
-        here, after, before = (rearrange(part, order) for part in (here, after, before))
-        # what a pixel and the next one see of both their sources
-        own, others = torch.cat([here, after], dim=-1)[:-1], torch.cat([before, here], dim=-1)[1:]
-        seams = torch.cdist(own, others).square_()
-        source = torch.stack([self.down, self.across], dim=1)
-        source = rearrange(source, order)
-        differs = (source[:-1, :, :, None] != source[1:, :, None]).any(-1)
-        seams += CUT * self.matching.variance * differs
+        here, after, before = (rearrange(part, "n c h w -> h w n c") for part in (here, after, before))
+        source = rearrange(torch.stack([self.down, self.across]), "c n h w -> h w n c")
+        height, width = self.laid.shape[-2:]
+        one = slice(height - below), slice(width - right_of)
+        other = slice(below, height), slice(right_of, width)
+        # what both pixels see of one's source, and of the other's
+        seams = torch.cdist(torch.cat([here, after], -1)[one], torch.cat([before, here], -1)[other]).square_()
+        differs = (source[one][:, :, :, None] != source[other][:, :, None]).any(-1)
+        return seams.add_(CUT * self.matching.variance * differs)
 
-        def arriving(path: Tensor, step: int, forward: bool) -> Tensor:
-            seam = seams[step] if forward else seams[step].mT
-            return (path[..., None] + seam).amin(-2)
 
-        add_paths(total, costs, arriving, num_dimensions=1)
+def _arriving(seams: Tensor, path: Tensor, step: int, forward: bool) -> Tensor:
+    return (path[..., None] + (seams[step] if forward else seams[step].mT)).amin(-2)
+
+
+def _without_crumbs(chosen: Tensor, costs: Tensor, below: Tensor, right_of: Tensor) -> Tensor:
+    """Let each pixel choose again, given what its neighbours have chosen, which leaves no crumbs between pieces.
+
+    Args:
+        chosen: (h w), of the sources n.
+        costs: (h w n).
+        below: of seams between each pixel and the one below, (h-1 w n n); `right_of` alike.
+    """
+    height, width, num_sources = costs.shape
+    odd = (torch.arange(height, device=chosen.device)[:, None] + torch.arange(width, device=chosen.device)) % 2 == 1
+
+    def given(seams: Tensor, neighbour: Tensor) -> Tensor:
+        """The seams, (h w n n), to what the neighbours on their last axis have chosen: (h w n)."""
+        return seams.gather(-1, neighbour[..., None, None].expand(-1, -1, num_sources, 1))[..., 0]
+
+    for turn in range(2 * POLISHING):  # neighbours take turns
+        total = costs.clone()
+        total[:-1] += given(below, chosen[1:])
+        total[1:] += given(below.mT, chosen[:-1])
+        total[:, :-1] += given(right_of, chosen[:, 1:])
+        total[:, 1:] += given(right_of.mT, chosen[:, :-1])
+        chosen = torch.where(odd == bool(turn % 2), total.argmin(-1), chosen)
+    return chosen
 
 
 def _around(cells: Tensor, step: int) -> Tensor:
