@@ -39,7 +39,8 @@ def main() -> None:
     pairs = spread_pairs(len(photos), PAIRS, SEED)
     panoramas = [join(generator, photos[left], photos[right], options.height) for left, right in pairs]
     columns = [panoramas[start::COLUMNS] for start in range(COLUMNS)]
-    headings = [f"pairs {', '.join(str(1 + pair) for pair in range(start, PAIRS, COLUMNS))}" for start in range(COLUMNS)]
+    numbers = [range(1 + start, 1 + PAIRS, COLUMNS) for start in range(COLUMNS)]
+    headings = ["pairs " + ", ".join(map(str, column)) for column in numbers]
     draw_sheet(columns, headings).save(options.out, quality=QUALITY)
 
 
