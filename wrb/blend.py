@@ -239,7 +239,7 @@ class Painter:
             self._redraw(left, redrawn_left, left_end)
             self._redraw(right, redrawn_right, right_end)
         generated = add_detail(generated, left, right, gap_width, self.detail)
-        gap.copy_(meet_edges(generated, left[..., -1:], right[..., :1]).clamp_(0, 1))
+        torch.clamp(meet_edges(generated, left[..., -1:], right[..., :1]), 0, 1, out=gap)
 
     def _generate(self, left_end: End, right_end: End, columns: int) -> tuple[Tensor, Tensor, Tensor]:
         """The redrawn left photos, the gap and the redrawn right photos, float32, (b 3 256 w), beside the photos."""

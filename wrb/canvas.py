@@ -63,7 +63,8 @@ def check_photos(photos: Tensor, name: str, direction: Direction = "right") -> N
         raise ValueError(f"{name} is empty: {tuple(photos.shape)}; give at least one photo of at least 1×1 px")
     if not photos.is_floating_point():
         raise ValueError(f"{name} is {photos.dtype}; expected floating point numbers in 0..1")
-    if count := int(photos.numel() - photos.isfinite().sum()):
+    # the sum tells without a second image whether there is anything to count
+    if not photos.sum().isfinite() and (count := int(photos.numel() - photos.isfinite().sum())):
         raise ValueError(f"{name} has {count} values that are NaN or infinite; repair the photo first")
 
 
@@ -226,11 +227,12 @@ class Context:
 def context(photos: Tensor, *, mirrored: bool = False) -> Context:
     """The square at the right end of photos, (b 3 h w), or that at their left end, mirrored."""
     height = photos.shape[-2]
-    if mirrored:
-        photos = photos[..., :height].flip(-1)
     width = min(photos.shape[-1], height)
     columns = max(1, round(width * IMAGE_SIZE / height))
-    visible = resize(photos[..., -width:].clamp(0, 1), IMAGE_SIZE, columns)
+    seen = photos[..., :width] if mirrored else photos[..., -width:]
+    visible = resize(seen.clamp(0, 1), IMAGE_SIZE, columns)
+    if mirrored:
+        visible = visible.flip(-1)
     # reflection with the edge repeated, as often as it takes: defined down to a single column
     place = torch.arange(columns - IMAGE_SIZE, columns, device=photos.device) % (2 * columns)
     return Context(visible[..., torch.minimum(place, 2 * columns - 1 - place)], width, columns, mirrored)

@@ -53,7 +53,8 @@ def add_detail(gap: Tensor, left: Tensor, right: Tensor, width: int, strength: f
     height = left.shape[-2]
     if strength == 0 or height < FINEST:
         return resize(gap, height, width)
-    detailed = torch.stack([_detailed(*pair, width) for pair in zip(gap, left, right, strict=True)])
+    pairs = [_detailed(*pair, width)[None] for pair in zip(gap, left, right, strict=True)]
+    detailed = pairs[0] if len(pairs) == 1 else torch.cat(pairs)
     return detailed if strength == 1 else torch.lerp(resize(gap, height, width), detailed, strength)
 
 
@@ -235,29 +236,38 @@ def _add_residual(gap: Tensor, residuals: tuple[Tensor, Tensor], left_width: int
     x = torch.arange(width, device=gap.device)
     place = (x + 0.5) / cell_width + 0.5  # in cells, of which the first is beside the gap
     column = place.long()
-    to_left, to_right = _shares(place - column)
-    squares, mixed = to_left.square() + to_right.square(), to_left * to_right
+    shares = torch.stack(_shares(place - column))
     starts = [min(max(math.ceil((row + 0.5) * cell_height - 0.5), 0), height) for row in range(-1, num_rows + 1)]
     for row, (start, end) in enumerate(pairwise(starts)):  # between the centres of two rows of cells
-        y = torch.arange(start, end, device=gap.device)
-        up, low = _shares((y + 0.5) / cell_height + 0.5 - row)
+        y = torch.arange(start, end, device=gap.device)[:, None]
         above, below = (offset[min(max(number, 0), num_rows - 1)] for number in (row - 1, row))
-        offsets = above[column], above[column + 1], below[column], below[column + 1]
-        strip = gap.new_zeros(3, end - start, width)
-        for shift, share_y, share_x in zip(offsets, (up, up, low, low), (to_left, to_right) * 2, strict=True):
-            copied = residual.index_select(1, (y[:, None] * total + x + shift).flatten())
-            strip.addcmul_(copied.view_as(strip), share_y[:, None] * share_x)
-        same = [[(one == other).to(gap) for other in offsets] for one in offsets]
-        energy_x = torch.stack(
-            [
-                squares + 2 * mixed * same[0][1],
-                squares + 2 * mixed * same[2][3],
-                2 * (to_left**2 * same[0][2] + to_right**2 * same[1][3] + mixed * (same[0][3] + same[1][2])),
-            ]
-        )
-        energy = torch.stack([up * up, low * low, up * low], dim=1) @ energy_x
-        strip *= energy.rsqrt()
+        place_of = x + torch.stack([above[column], above[column + 1], below[column], below[column + 1]])
+
+        def copied(place: Tensor, y: Tensor = y) -> Tensor:
+            return residual.index_select(1, (y * total + place).flatten()).view(3, len(y), len(place))
+
+        strip = copied(place_of[0])
+        mixed = (place_of != place_of[0]).any(0).nonzero()[:, 0]
+        if len(mixed):
+            parts = torch.stack([copied(place) for place in place_of[:, mixed]])
+            place = (y + 0.5) / cell_height + 0.5 - row
+            strip[..., mixed] = _mixture(parts, place_of[:, mixed], torch.stack(_shares(place)), shares[:, mixed])
         gap[:, start:end] += strip
+
+
+def _mixture(parts: Tensor, sources: Tensor, down: Tensor, across: Tensor) -> Tensor:
+    """Sum of what four sources show, (4 3 h w), of constant energy.
+
+    Args:
+        parts: above left, above right, below left, below right.
+        sources: where in the photos they are, (4 w): what is of one source is the same.
+        down: shares of above and below, (2 h 1).
+        across: shares of left and right, (2 w).
+    """
+    shares = (down[:, None] * across[None, :, None]).flatten(0, 1)  # (4 h w)
+    same = (sources[:, None] == sources).to(shares)
+    energy = torch.einsum("a h w, b h w, a b w -> h w", shares, shares, same)
+    return torch.einsum("s c h w, s h w -> c h w", parts, shares) * energy.rsqrt()
 
 
 def _within(start: int, end: int, offset: Tensor, first: Tensor, cell: float, extent: int) -> Tensor:

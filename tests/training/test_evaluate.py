@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 import training
+from training.baselines import BASELINES
 from training.evaluate import PHOTOS, evaluate, evaluation_photos, make_methods, run
 from training.evaluation import HIGHEST_PSNR, EvaluateConfig
 from training.protocol import Windows, seam_figure, spread_pairs
@@ -175,7 +176,7 @@ def test_the_entry_leaves_a_table_figures_and_sheets(config, tmp_path, tiny_gene
     report = json.loads((tmp_path / "results" / "results.json").read_text())
     assert printed in (tmp_path / "results" / "results.md").read_text()
     assert "KID ×1000 ↓ (efficientnet-lite0)" in printed
-    assert len(printed.splitlines()) == 2 + len(report["figures"]) == 2 + 2 * (2 + 4 + 1)
+    assert len(printed.splitlines()) == 2 + len(report["figures"]) == 2 + 2 * (2 + len(BASELINES) + 1)
     methods = [line["method"] for line in report["figures"]]
     assert methods[:3] == ["a/best", "b/best", "cross-fade"]
     first, second = ({**line, "method": ""} for line in report["figures"][:2])
@@ -187,7 +188,7 @@ def test_the_entry_leaves_a_table_figures_and_sheets(config, tmp_path, tiny_gene
         assert str(tmp_path) not in text and str(config.photos[0]) not in text
 
     widest, height = 512 + 256, 28 + 8 * (256 + 8) - 8
-    for name, num_columns in (("pairs", 6), ("reconstructions", 7)):
+    for name, num_columns in (("pairs", 2 + len(BASELINES)), ("reconstructions", 3 + len(BASELINES))):
         with Image.open(tmp_path / "results" / f"{name}.png") as sheet:
             assert sheet.size == (num_columns * (widest + 8) - 8, height)
 
