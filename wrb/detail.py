@@ -25,7 +25,7 @@ from torch import Tensor
 from .arrangement import FEWEST_CELLS, FINEST, MIRRORED, ROWS, Sources, arrange, pool, scale, with_mirrored
 from .canvas import resize
 from .config import IMAGE_SIZE
-from .seam import meet_edges
+from .seam import fade, meet_edges
 
 FOLLOWED = 1
 """Frequency, in cycles over the height, up to which even the weakest network is followed."""
@@ -277,7 +277,6 @@ def _within(start: int, end: int, offset: Tensor, first: Tensor, cell: float, ex
 
 
 def _shares(place: Tensor) -> tuple[Tensor, Tensor]:
-    """What passes smoothly from 1 to 0, mostly in the middle, as a place goes from 0 to 1; and the rest."""
-    share = (0.5 + 0.5 * torch.cos(torch.pi * place)) ** 3
-    rest = (0.5 - 0.5 * torch.cos(torch.pi * place)) ** 3
-    return share / (share + rest), rest / (share + rest)
+    """What passes smoothly from 1 to 0 as a place goes from 0 to 1; and the rest."""
+    share = fade(place)
+    return share, 1 - share
