@@ -5,6 +5,8 @@ Sums, not means, are what the paper's weights between the losses were chosen for
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -18,6 +20,9 @@ SHARPNESS = 0.5
 MINIMUM_DISTANCE = 1e-5
 
 MINIMUM_SPREAD = 1e-4
+
+CHUNK = 256
+"""Generated patches that are compared with all true ones at a time."""
 
 
 def pixel_loss(panorama: Tensor, left: Tensor, gap: Tensor | None, right: Tensor) -> Tensor:
@@ -49,19 +54,61 @@ def texture_loss(generated: list[Tensor], truth: list[Tensor]) -> Tensor:
     Args:
         generated: feature maps of the generated middle, (b c h w) each; `truth` those of the true one.
     """
-    layers = zip([*generated, generated[-1]], [*truth, truth[-1]], strict=True)
-    return torch.stack([_id_mrf(own.float(), target.float()) for own, target in layers]).sum()
+    losses = [_id_mrf(own.float(), target.float()) for own, target in zip(generated, truth, strict=True)]
+    return torch.stack([*losses, losses[-1]]).sum()
 
 
 def _id_mrf(generated: Tensor, truth: Tensor) -> Tensor:
     centre = truth.mean(dim=1, keepdim=True)
     # the floor of `normalize` keeps a featureless position from dividing by zero
-    generated = F.normalize(rearrange(generated - centre, "b c h w -> b c (h w)"), dim=1)
-    truth = F.normalize(rearrange(truth - centre, "b c h w -> b c (h w)"), dim=1)
-    distance = (1 - torch.einsum("b c o, b c p -> b o p", truth, generated)) / 2
-    relative = distance / (distance.amin(dim=1, keepdim=True) + MINIMUM_DISTANCE)
-    similarity = ((1 - relative) / SHARPNESS).softmax(dim=1)
-    return -similarity.amax(dim=2).mean(dim=1).log().sum()
+    generated = F.normalize(rearrange(generated - centre, "b c h w -> b (h w) c"), dim=2)
+    truth = F.normalize(rearrange(truth - centre, "b c h w -> b (h w) c"), dim=2)
+    return -_BestMatches.apply(generated, truth.detach()).mean(dim=1).log().sum()
+
+
+class _BestMatches(torch.autograd.Function):
+    """How well each true patch is matched by the generated one that resembles it most, (b o).
+
+    The similarity of a generated patch p, (b p c) of length one, to a true one o, (b o c), is a softmax over o of
+    (1 - d / (min d + ε)) / h with d = (1 - cosine) / 2, that is of cosine · scale of p. All pairs are too many to keep:
+    at 64×64 patches they are 64 MB a sample, and autograd keeps several such. So they are formed for a few p at a time,
+    and all that the gradient needs of them is the mean of the true patches as each p weighs them.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, generated: Tensor, truth: Tensor) -> Tensor:
+        best = truth.new_zeros(truth.shape[:2])
+        match = torch.zeros_like(best, dtype=torch.long)
+        parts = []
+        for start in range(0, generated.shape[1], CHUNK):
+            cosine = generated[:, start : start + CHUNK] @ truth.mT
+            largest, nearest = cosine.max(dim=2)
+            scale = 1 / (SHARPNESS * (1 - largest + 2 * MINIMUM_DISTANCE))
+            similarity = cosine.sub_(largest[..., None]).mul_(scale[..., None]).exp_()
+            similarity /= similarity.sum(dim=2, keepdim=True)
+            if generated.requires_grad:
+                parts.append((similarity @ truth, nearest, scale))
+            similarity, place = similarity.max(dim=1)
+            match = torch.where(similarity > best, place + start, match)
+            best = torch.maximum(best, similarity)
+        weighed = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
+        ctx.save_for_backward(generated, truth, best, match, *weighed)
+        return best
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        generated, truth, best, match, mean_truth, nearest, scale = ctx.saved_tensors
+        of_logarithm = gradient * best
+        total = torch.zeros_like(scale).scatter_add_(1, match, of_logarithm)
+        channels = (-1, -1, truth.shape[2])
+        # of cosine · scale, summed over o with the true patches as weights
+        of_logits = (-total[..., None] * mean_truth).scatter_add_(
+            1, match[..., None].expand(channels), of_logarithm[..., None] * truth
+        )
+        of_scale = (of_logits * generated).sum(dim=2)
+        of_largest = of_scale * SHARPNESS * scale.square()
+        nearest_truth = truth.gather(1, nearest[..., None].expand(channels))
+        return of_logits * scale[..., None] + nearest_truth * of_largest[..., None], None
 
 
 def feature_loss(gap_features: Tensor, true_features: Tensor, *, normalised: bool = False) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +26,55 @@ class State(NamedTuple):
     cell: Tensor
 
 
+class StepwiseLinear:
+    """A linear map without bias that is applied step after step.
+
+    Its weight's gradient is one product over all steps. Autograd would form one as large as the weight at each step and
+    add it to the others, which takes most of the time that training spends on the content transfer.
+    """
+
+    def __init__(self, weight: Tensor) -> None:
+        self.notes: list[tuple[Tensor, Tensor]] = []
+        self.weight = _NotedWeight.apply(weight, self.notes)
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """(… n) to (… m)."""
+        return _NotedLinear.apply(inputs, self.weight, self.notes)
+
+
+class _NotedWeight(torch.autograd.Function):
+    """The weight itself, whose gradient comes from what each step's backward has noted."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, notes: list[tuple[Tensor, Tensor]]) -> Tensor:
+        ctx.notes = notes
+        ctx.set_materialize_grads(False)
+        return weight.view_as(weight)
+
+    @staticmethod
+    def backward(ctx: Any, _: None) -> tuple[Tensor | None, None]:
+        if not ctx.notes:
+            return None, None
+        inputs, gradients = (torch.cat(parts) for parts in zip(*ctx.notes, strict=True))
+        ctx.notes.clear()
+        return gradients.mT @ inputs, None
+
+
+class _NotedLinear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, weight: Tensor, notes: list[tuple[Tensor, Tensor]]) -> Tensor:
+        ctx.save_for_backward(inputs, weight)
+        ctx.notes = notes
+        return F.linear(inputs, weight)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        inputs, weight = ctx.saved_tensors
+        # half precision in autocast, as the product was; the sum over steps is in that of the weight
+        ctx.notes.append((inputs.flatten(0, -2).to(weight.dtype), gradient.flatten(0, -2).to(weight.dtype)))
+        return (gradient @ weight.to(gradient.dtype)).to(inputs.dtype), None, None
+
+
 class ColumnLSTM(nn.Module):
     """A two-layer LSTM over columns of `size` numbers, with the parameter names of `nn.LSTM`.
 
@@ -42,26 +91,30 @@ class ColumnLSTM(nn.Module):
                     nn.init.uniform_(parameter, -(size**-0.5), size**-0.5)
                     self.register_parameter(f"{name}_{source}_l{layer}", parameter)
 
-    def read(self, columns: Tensor, states: list[State | None]) -> tuple[Tensor, list[State | None]]:
+    def products(self) -> dict[str, StepwiseLinear]:
+        """The weights for several calls of `read` whose gradients belong together."""
+        return {name: StepwiseLinear(weight) for name, weight in self.named_parameters() if name.startswith("weight")}
+
+    def read(
+        self, columns: Tensor, states: list[State | None], products: dict[str, StepwiseLinear] | None = None
+    ) -> tuple[Tensor, list[State | None]]:
         """Run over known columns, (t b n); returns the outputs, (t b n), and the states after the last."""
+        products = products or self.products()
         states = list(states)
         for layer in range(LAYERS):
-            gates_of_inputs = self._input_gates(columns, layer)
+            bias = self.get_parameter(f"bias_ih_l{layer}") + self.get_parameter(f"bias_hh_l{layer}")
+            gates_of_inputs = products[f"weight_ih_l{layer}"](columns) + bias
             outputs = []
             for gates in gates_of_inputs:
-                state = self._step(gates, states[layer], layer)
+                state = self._step(gates, states[layer], products[f"weight_hh_l{layer}"])
                 states[layer] = state
                 outputs.append(state.hidden)
             columns = torch.stack(outputs)
         return columns, states
 
-    def _input_gates(self, columns: Tensor, layer: int) -> Tensor:
-        bias = self.get_parameter(f"bias_ih_l{layer}") + self.get_parameter(f"bias_hh_l{layer}")
-        return F.linear(columns, self.get_parameter(f"weight_ih_l{layer}"), bias)
-
-    def _step(self, gates: Tensor, state: State | None, layer: int) -> State:
+    def _step(self, gates: Tensor, state: State | None, product: StepwiseLinear) -> State:
         if state is not None:
-            gates = gates + F.linear(state.hidden, self.get_parameter(f"weight_hh_l{layer}"))
+            gates = gates + product(state.hidden)
         input_gate, forget_gate, candidate, output_gate = gates.chunk(4, dim=-1)
         cell = input_gate.sigmoid() * candidate.tanh()
         if state is not None:
@@ -107,10 +160,11 @@ class BidirectionalContentTransfer(nn.Module):
         known = rearrange(own, "b c h w -> w b (c h)")
         _, states = self.LSTM_encoder.read(rearrange(other, "b c h w -> w b (c h)"), [None] * LAYERS)
 
-        outputs, states = self.LSTM_decoder.read(known, states)
+        products = self.LSTM_decoder.products()
+        outputs, states = self.LSTM_decoder.read(known, states, products)
         columns = [outputs[-1:]]
         for _ in range(gap_columns - 1 + (ROWS if with_guesses else 0)):
-            output, states = self.LSTM_decoder.read(columns[-1], states)
+            output, states = self.LSTM_decoder.read(columns[-1], states, products)
             columns.append(output)
         generated = rearrange(torch.cat(columns), "w b (c h) -> b c h w", h=ROWS)
 
