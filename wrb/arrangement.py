@@ -23,8 +23,8 @@ from torch import Tensor
 ROWS = 16
 """Rows of cells in the gap. A cell, about as wide as high, is what patches are moved by."""
 
-LEVELS = ((16, 2, 2), (32, 2, 2), (64, 1, 1))
-"""Height in px at which patches are matched; how many cells farther than their own they reach on each side; rounds."""
+LEVELS = ((16, 2), (32, 2), (64, 1))
+"""Height in px at which patches are matched; how many cells farther than their own they reach on each side."""
 
 FINEST = LEVELS[-1][0]
 """The height in px at which sources are told."""
@@ -54,7 +54,7 @@ MIRRORED = 6
 """How many cells of each photo, mirrored at the gap's edge, can lie beside it: they alone go on from it without a step,
 and so lead to where another source fits. Farther in, one would see the mirror."""
 
-FEWEST_CELLS = max(MIRRORED, max(2 * margin + 1 for _, margin, _ in LEVELS))
+FEWEST_CELLS = max(MIRRORED, max(2 * margin + 1 for _, margin in LEVELS))
 """The least width of a photo: as far as it is mirrored, and as wide as a patch."""
 
 BRIDGE = 2
@@ -66,7 +66,7 @@ MISFIT = 0.1
 CUT = 2
 """Cost of a cut between two pixels whose sources look the same."""
 
-POLISHING = 4
+POLISHING = 1
 """How often each pixel chooses again at the end."""
 
 
@@ -116,14 +116,13 @@ def arrange(left: Tensor, gap: Tensor, right: Tensor, low_pass: Callable[[Tensor
         (`FINEST` w), in px at that height.
     """
     laid = pool(gap, LEVELS[0][0])
-    for height, margin, rounds in LEVELS:
+    for height, margin in LEVELS:
         drawn = pool(gap, height)
         matching = Matching(pool(left, height), pool(right, height), drawn.shape[-1], margin)
         laid = scale(laid, *drawn.shape[-2:])
-        for _ in range(rounds):
-            laid = laid + low_pass(drawn - laid)
-            matched = matching.match(laid)
-            laid = matching.lay(matched)
+        laid = laid + low_pass(drawn - laid)
+        matched = matching.match(laid)
+        laid = matching.lay(matched)
     # patches that would reach beyond the top, the bottom or `margin` cells into the photos were not matched
     row = torch.arange(ROWS, device=gap.device).sub(margin).clamp(0, len(matched.down) - 1)
     cells = Sources(matched.down[row, margin:-margin], matched.across[row, margin:-margin])

@@ -99,6 +99,12 @@ def resize(images: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(images, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
 
 
+def reflected(place: Tensor, length: int) -> Tensor:
+    """Places along an image: those beyond its ends are reflected, edges repeated, as often as it takes."""
+    place = place % (2 * length)
+    return torch.minimum(place, 2 * length - 1 - place)
+
+
 def checked_gap_width(gap_width: int | None, height: int, direction: Direction = "right", name: str = "the gap") -> int:
     """The gap's width in px; None is as wide as the panorama is high.
 
@@ -233,6 +239,5 @@ def context(photos: Tensor, *, mirrored: bool = False) -> Context:
     visible = resize(seen.clamp(0, 1), IMAGE_SIZE, columns)
     if mirrored:
         visible = visible.flip(-1)
-    # reflection with the edge repeated, as often as it takes: defined down to a single column
-    place = torch.arange(columns - IMAGE_SIZE, columns, device=photos.device) % (2 * columns)
-    return Context(visible[..., torch.minimum(place, 2 * columns - 1 - place)], width, columns, mirrored)
+    place = torch.arange(columns - IMAGE_SIZE, columns, device=photos.device)
+    return Context(visible[..., reflected(place, columns)], width, columns, mirrored)

@@ -3,7 +3,7 @@
 The network draws at a height of 256 px, and weak weights draw softly even there. What it does draw, colours and
 layout, is kept; everything finer comes from the photos, in three steps:
 
-1. Which part of the photos belongs where: `arrangement`.
+1. Which part of the photos belongs where: `arrangement`, and where one photo passes into the other: `dissolve`.
 2. The low frequencies: the gradients of the pieces, the colours of the network, and the photos at both ends, which is
    a screened Poisson equation (Pérez et al., SIGGRAPH 2003; Bhat et al., ECCV 2008). Pieces of different brightness
    leave no edges.
@@ -16,15 +16,17 @@ Steps 2 and 3 grow with the number of pixels.
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from collections.abc import Iterator
+from itertools import combinations
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .arrangement import FEWEST_CELLS, FINEST, MIRRORED, ROWS, Sources, arrange, pool, scale, with_mirrored
-from .canvas import resize
+from .arrangement import FEWEST_CELLS, FINEST, ROWS, Sources, arrange, pool, scale
+from .canvas import reflected, resize
 from .config import IMAGE_SIZE
+from .dissolve import Layer, dissolve
 from .seam import fade, meet_edges
 
 FOLLOWED = 1
@@ -32,6 +34,9 @@ FOLLOWED = 1
 
 GUIDING = 16
 """The same up to which the best one guides the arrangement: beyond, smooth patches would match best."""
+
+PIXELS_AT_ONCE = 2**16
+"""At full size: few enough to stay in a processor's cache, and in memory that it has already."""
 
 
 def add_detail(gap: Tensor, left: Tensor, right: Tensor, width: int, strength: float = 1) -> Tensor:
@@ -74,16 +79,44 @@ def _detailed(gap: Tensor, left: Tensor, right: Tensor, width: int) -> Tensor:
     followed = _followed(left_small, gap_small, right_small)
     guidance = min(followed, GUIDING)
     sources = arrange(left_small, gap_small, right_small, lambda image: _low_pass(image, guidance))
+    layers = dissolve(sources)
 
     level = FINEST if followed <= GUIDING else IMAGE_SIZE  # high enough for what is followed
     left_small, gap_small, right_small = (pool(part, level) for part in (left_small, gap_small, right_small))
-    merged = _merge(left_small, gap_small, right_small, sources, followed)
-    panorama = torch.cat([left_small, merged, right_small], dim=-1)
-    panorama = scale(panorama, height, left_width + width + right_width)
-    low_left, result, low_right = panorama.split([left_width, width, right_width], dim=-1)
-    residuals = with_mirrored(left - low_left, right - low_right, round(MIRRORED * cell_width))
-    _add_residual(result, residuals, left_width, sources)
+    merged = _merge(left_small, gap_small, right_small, layers, followed)
+    low = LowFrequencies(torch.cat([left_small, merged, right_small], dim=-1), height, left_width + width + right_width)
+    result = left.new_empty(3, height, width)
+    residuals = left.new_empty(height, left_width, 3), left.new_empty(height, right_width, 3)
+    for rows in _bands(height, low.width):
+        low_left, low_gap, low_right = low.of(rows).split([left_width, width, right_width], dim=-1)
+        result[:, rows] = low_gap
+        for photo, low_photo, residual in zip((left, right), (low_left, low_right), residuals, strict=True):
+            torch.sub(photo[:, rows], low_photo, out=residual[rows].permute(2, 0, 1))
+    _add_residual(result, *residuals, layers)
     return result
+
+
+def _bands(height: int, width: int) -> Iterator[slice]:
+    """The rows of an image, as many at a time as have `PIXELS_AT_ONCE`."""
+    step = max(1, PIXELS_AT_ONCE // width)
+    return (slice(start, min(start + step, height)) for start in range(0, height, step))
+
+
+class LowFrequencies:
+    """A small image, (3 h w), scaled up row by row, as `scale` does it in one piece."""
+
+    def __init__(self, image: Tensor, height: int, width: int) -> None:
+        self.width = width
+        self.image = scale(image, image.shape[-2], width)
+        unit = torch.eye(image.shape[-2], device=image.device, dtype=image.dtype)
+        self.weights = scale(unit[None], height, len(unit))[0]
+
+    def of(self, rows: slice) -> Tensor:
+        """Rows of the large image, (3 rows width)."""
+        weights = self.weights[rows]
+        used = weights.any(0).nonzero()
+        few = slice(int(used[0]), int(used[-1]) + 1)
+        return weights[:, few] @ self.image[:, few]
 
 
 def _end(photo: Tensor, width: int) -> Tensor:
@@ -93,11 +126,9 @@ def _end(photo: Tensor, width: int) -> Tensor:
 
 def _start(photo: Tensor, width: int) -> Tensor:
     """The left end, likewise."""
-    own = photo.shape[-1]
-    if own >= width:
+    if photo.shape[-1] >= width:
         return photo[..., :width]
-    place = torch.arange(width, device=photo.device) % (2 * own)
-    return photo[..., torch.minimum(place, 2 * own - 1 - place)]
+    return photo[..., reflected(torch.arange(width, device=photo.device), photo.shape[-1])]
 
 
 def _followed(left: Tensor, gap: Tensor, right: Tensor) -> float:
@@ -134,37 +165,23 @@ def _low_pass(image: Tensor, frequency: float) -> Tensor:
     return down.T @ (spectrum / (1 + (stiffness / _stiffness_at(frequency, height)) ** 2)) @ across
 
 
-def _merge(left: Tensor, gap: Tensor, right: Tensor, sources: Sources, followed: float) -> Tensor:
-    """The gap's low frequencies: gradients of the sources, colours of the network below `followed`, photos at the ends.
+def _merge(left: Tensor, gap: Tensor, right: Tensor, layers: tuple[Layer, Layer], followed: float) -> Tensor:
+    """The gap's low frequencies: gradients of the pieces, colours of the network below `followed`, photos at the ends.
 
     Args:
         left: the photo, (3 h w), like `right` and the gap as the network drew it of whole cells.
-        sources: of the gap's pixels, at the height of `FINEST`.
+        layers: of both photos, at the height of `FINEST`.
         followed: in cycles over the height.
 
     Returns:
         (3 h w), as the gap.
     """
     height, width = gap.shape[-2:]
-    photos = torch.cat(with_mirrored(left, right, MIRRORED * height // ROWS), dim=-1)
-
-    factor = height // FINEST
-    down, across = (
-        part.mul(factor).repeat_interleave(factor, 0).repeat_interleave(factor, 1)
-        for part in (sources.down, sources.across)
-    )
-    row = torch.arange(height, device=gap.device)[:, None] + down
-    column = torch.arange(width, device=gap.device) + left.shape[-1] + across
-
-    def source(below: int, right_of: int) -> Tensor:
-        return photos[:, (row + below).clamp(0, height - 1), (column + right_of).clamp(0, photos.shape[-1] - 1)]
-
-    # between two pixels, the mean of both sources' gradients; from it the gap's own, and the negative divergence
-    here = source(0, 0)
-    to_right, from_left = source(0, 1) - here, here - source(0, -1)
-    rightwards = torch.cat([from_left, to_right[..., -1:]], dim=-1)
-    rightwards[..., 1:-1] = (to_right[..., :-1] + from_left[..., 1:]) / 2
-    downwards = ((source(1, 0) - here)[:, :-1] + (here - source(-1, 0))[:, 1:]) / 2
+    rightwards, downwards = _gradients(left, layers[0], left.shape[-1], height // FINEST)
+    of_right = _gradients(right, layers[1], -width, height // FINEST)
+    rightwards += of_right[0]
+    downwards += of_right[1]
+    # what the gap's own gradients lack to these, and the negative divergence of that
     rightwards -= torch.cat([left[..., -1:], gap, right[..., :1]], dim=-1).diff(dim=-1)
     downwards -= gap.diff(dim=-2)
     force = F.pad(downwards, (0, 0, 1, 0)) - F.pad(downwards, (0, 0, 0, 1)) - rightwards.diff(dim=-1)
@@ -175,6 +192,36 @@ def _merge(left: Tensor, gap: Tensor, right: Tensor, sources: Sources, followed:
     spectrum = down_waves @ force @ across_waves
     spectrum /= stiffness + _stiffness_at(followed, height) ** 2 / stiffness
     return gap + down_waves.T @ spectrum @ across_waves
+
+
+def _gradients(photo: Tensor, layer: Layer, start: int, factor: int) -> tuple[Tensor, Tensor]:
+    """A photo's share in the differences between the gap's pixels: along the rows, with the edges', (3 h w+1), and down
+    the columns, (3 h-1 w).
+
+    Args:
+        photo: (3 h w).
+        layer: at a height that many times smaller.
+        start: column of the photo where the gap's first one would be.
+        factor: of the height.
+    """
+    share, down, across = (
+        part.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
+        for part in (layer.share, layer.sources.down * factor, layer.sources.across * factor)
+    )
+    height, width = share.shape
+    row = torch.arange(height, device=photo.device)[:, None] + down
+    column = torch.arange(width, device=photo.device) + start + across
+
+    def source(below: int, right_of: int) -> Tensor:
+        return photo[:, (row + below).clamp(0, height - 1), reflected(column + right_of, photo.shape[-1])]
+
+    # between two pixels, the mean of what both sources say
+    here = source(0, 0)
+    to_right, from_left = (source(0, 1) - here) * share, (here - source(0, -1)) * share
+    rightwards = torch.cat([from_left, to_right[..., -1:]], dim=-1)
+    rightwards[..., 1:-1] = (to_right[..., :-1] + from_left[..., 1:]) / 2
+    downwards = ((source(1, 0) - here) * share)[:, :-1] + ((here - source(-1, 0)) * share)[:, 1:]
+    return rightwards, downwards / 2
 
 
 def _cosines(length: int, like: Tensor) -> Tensor:
@@ -201,82 +248,118 @@ def _stiffness_at(frequency: float, height: int) -> float:
     return 2 - 2 * math.cos(2 * math.pi * min(frequency, height / 2) / height)
 
 
-def _add_residual(gap: Tensor, residuals: tuple[Tensor, Tensor], left_width: int, sources: Sources) -> None:
-    """Add the photos' residual to the gap, in place, where the cells, as many as there are sources, have theirs.
+def _add_residual(gap: Tensor, left: Tensor, right: Tensor, layers: tuple[Layer, Layer]) -> None:
+    """Add the photos' residual to the gap, in place, where its cells, those of the layers, have theirs.
 
-    A pixel has up to four sources, those of the nearest cells; their weights pass smoothly from one to the next. Equal
-    sources add up. Different ones are as good as uncorrelated, so only their energies do, and the sum is divided by the
-    root of what that makes.
+    Different sources are as good as uncorrelated, so of a mixture only their energies add up; it is divided by the root
+    of what its shares' squares make.
 
     Args:
         gap: its low frequencies, (3 h w).
-        residuals: of the photos, from `with_mirrored`.
-        left_width: of the left photo in px.
-        sources: at the height of `FINEST`.
+        left: residual of the photo, (h w 3); `right` alike.
+        layers: of both photos, at the height of `FINEST`.
     """
     height, width = gap.shape[-2:]
-    num_rows, num_columns = sources.down.shape
-    left_total, right_total = (part.shape[-1] for part in residuals)
-    total = left_total + right_total
-    residual = torch.cat(residuals, dim=-1).flatten(1)
-    cell_height, cell_width = height / num_rows, width / num_columns
-    rows, columns = torch.arange(num_rows, device=gap.device), torch.arange(-1, num_columns + 1, device=gap.device)
-    # beside the gap the sources of its ends go on
-    down, across = (part[:, columns.clamp(0, num_columns - 1)] for part in (sources.down, sources.across))
-    across = across * cell_width
-    in_left = left_width + (columns + 0.5) * cell_width + across < left_total
-    in_left_photo, in_right_photo = (
-        _within(start - left_width, end - left_width, across, columns - 0.5, cell_width, width)
-        for start, end in ((0, left_total), (left_total, total))
+    grid = Grid(height, width, layers[1].share.shape, gap.device)
+    share = grid.along_rows(layers[1].share)
+    parts = (
+        (Pieces(left, layers[0].sources, left.shape[1], grid), False),
+        (Pieces(right, layers[1].sources, -width, grid), True),
     )
-    down = _within(0, height, down * cell_height, rows[:, None] - 0.5, cell_height, height)
-    # in pixels of the residual, row by row
-    offset = down * total + torch.where(in_left, in_left_photo, in_right_photo) + left_width
-
-    x = torch.arange(width, device=gap.device)
-    place = (x + 0.5) / cell_width + 0.5  # in cells, of which the first is beside the gap
-    column = place.long()
-    shares = torch.stack(_shares(place - column))
-    starts = [min(max(math.ceil((row + 0.5) * cell_height - 0.5), 0), height) for row in range(-1, num_rows + 1)]
-    for row, (start, end) in enumerate(pairwise(starts)):  # between the centres of two rows of cells
-        y = torch.arange(start, end, device=gap.device)[:, None]
-        above, below = (offset[min(max(number, 0), num_rows - 1)] for number in (row - 1, row))
-        place_of = x + torch.stack([above[column], above[column + 1], below[column], below[column + 1]])
-
-        def copied(place: Tensor, y: Tensor = y) -> Tensor:
-            return residual.index_select(1, (y * total + place).flatten()).view(3, len(y), len(place))
-
-        strip = copied(place_of[0])
-        mixed = (place_of != place_of[0]).any(0).nonzero()[:, 0]
-        if len(mixed):
-            parts = torch.stack([copied(place) for place in place_of[:, mixed]])
-            place = (y + 0.5) / cell_height + 0.5 - row
-            strip[..., mixed] = _mixture(parts, place_of[:, mixed], torch.stack(_shares(place)), shares[:, mixed])
-        gap[:, start:end] += strip
+    for rows in _bands(height, width):
+        of_right = grid.down_columns(share, rows)
+        of_left = 1 - of_right
+        scaled = (of_right.square() + of_left.square()).rsqrt_()
+        for pieces, is_right in parts:
+            weight = (of_right if is_right else of_left) * scaled
+            used = weight.any(0).nonzero()[:, 0]
+            if len(used):
+                columns = slice(int(used[0]), int(used[-1]) + 1)
+                strip = pieces.laid(rows, columns).mul_(weight[:, columns, None])
+                gap[:, rows, columns] += strip.permute(2, 0, 1)
 
 
-def _mixture(parts: Tensor, sources: Tensor, down: Tensor, across: Tensor) -> Tensor:
-    """Sum of what four sources show, (4 3 h w), of constant energy.
+class Grid:
+    """Where the pixels of a gap lie between the centres of its cells.
+
+    Cells are numbered from 1; beyond the gap's ends lies one more, like the one beside it.
 
     Args:
-        parts: above left, above right, below left, below right.
-        sources: where in the photos they are, (4 w): what is of one source is the same.
-        down: shares of above and below, (2 h 1).
-        across: shares of left and right, (2 w).
+        height: of the gap in px; `width` alike.
+        cells: their number down and across.
     """
-    shares = (down[:, None] * across[None, :, None]).flatten(0, 1)  # (4 h w)
-    same = (sources[:, None] == sources).to(shares)
-    energy = torch.einsum("a h w, b h w, a b w -> h w", shares, shares, same)
-    return torch.einsum("s c h w, s h w -> c h w", parts, shares) * energy.rsqrt()
+
+    def __init__(self, height: int, width: int, cells: torch.Size, device: torch.device) -> None:
+        self.height, self.width = height, width
+        self.cell_height, self.cell_width = height / cells[0], width / cells[1]
+        row, column = torch.arange(height, device=device), torch.arange(width, device=device)
+        down, across = (row + 0.5) / self.cell_height + 0.5, (column + 0.5) / self.cell_width + 0.5
+        self.row, self.column = down.long(), across.long()
+        """Of the cell whose centre is the last one before each pixel."""
+        self.row_share, self.column_share = fade(down - self.row), fade(across - self.column)
+        """Of that cell; the next one has the rest."""
+
+    def along_rows(self, cells: Tensor) -> Tensor:
+        """What cells say, for every column of the gap: (i+2 w) from (i j)."""
+        cells = F.pad(cells[None], (1, 1, 1, 1), mode="replicate")[0]
+        return torch.lerp(cells[:, self.column + 1], cells[:, self.column], self.column_share)
+
+    def down_columns(self, cells: Tensor, rows: slice) -> Tensor:
+        """The same, (i+2 w), for some rows of the gap."""
+        row, share = self.row[rows], self.row_share[rows, None]
+        return torch.lerp(cells[row + 1], cells[row], share)
 
 
-def _within(start: int, end: int, offset: Tensor, first: Tensor, cell: float, extent: int) -> Tensor:
-    """Offsets in whole px that take two cells, from `first` on, or their part in the gap, to between start and end."""
-    low, high = (first * cell).floor().clamp(min=0), ((first + 2) * cell).ceil().clamp(max=extent - 1)
-    return torch.maximum(torch.minimum(offset.round(), end - 1 - high), start - low).long()
+class Pieces:
+    """The pieces of a photo that lie in a gap.
 
+    Args:
+        residual: of the photo, (h w 3).
+        sources: at the height of `FINEST`.
+        start: column of the photo where the gap's first one would be.
+        grid: of the gap.
+    """
 
-def _shares(place: Tensor) -> tuple[Tensor, Tensor]:
-    """What passes smoothly from 1 to 0 as a place goes from 0 to 1; and the rest."""
-    share = fade(place)
-    return share, 1 - share
+    def __init__(self, residual: Tensor, sources: Sources, start: int, grid: Grid) -> None:
+        self.grid = grid
+        self.width = residual.shape[1]
+        self.pixels = residual.reshape(-1, 3)
+        cell = torch.arange(len(sources.down), device=residual.device)[:, None]
+        # a cell reaches from the centre of the one before to that of the next, and there its source is in the photo
+        first = ((cell - 0.5) * grid.cell_height).floor().clamp(min=0)
+        last = ((cell + 1.5) * grid.cell_height).ceil().clamp(max=grid.height - 1)
+        down = (sources.down * grid.cell_height).round().minimum(grid.height - 1 - last).maximum(-first)
+        across = (sources.across * grid.cell_width).round() + start
+        down, across = (F.pad(part[None], (1, 1, 1, 1), mode="replicate")[0].long() for part in (down, across))
+
+        column = torch.arange(grid.width, device=residual.device)
+        before, after = (
+            down[:, cells] * self.width + reflected(column + across[:, cells], self.width)
+            for cells in (grid.column, grid.column + 1)
+        )
+        self.sources = before, after
+        """In pixels of the photo from the start of the gap's row: (cells down, gap's width)."""
+        above = before[:-1]
+        self.mixed = (after[:-1] != above) | (before[1:] != above) | (after[1:] != above)
+
+    def laid(self, rows: slice, columns: slice) -> Tensor:
+        """Their residual in a part of the gap, (h w 3): where cells have different sources, these mixed."""
+        grid = self.grid
+        row = grid.row[rows]
+        y = torch.arange(grid.height, device=row.device)[rows] * self.width
+        before, after = (part[:, columns] for part in self.sources)
+        laid = self.pixels.index_select(0, (before[row] + y[:, None]).flatten())
+        mixed = self.mixed[:, columns][row].flatten().nonzero()[:, 0]
+        if len(mixed):
+            i, j = mixed // before.shape[1], mixed % before.shape[1]
+            cell = row[i]
+            four = torch.stack([before[cell, j], after[cell, j], before[cell + 1, j], after[cell + 1, j]])
+            down, across = grid.row_share[rows][i], grid.column_share[columns][j]
+            shares = torch.stack([down * across, down * (1 - across), (1 - down) * across, (1 - down) * (1 - across)])
+            # equal sources add up
+            energy = shares.square().sum(0)
+            for one, other in combinations(range(4), 2):
+                energy += 2 * shares[one] * shares[other] * (four[one] == four[other])
+            parts = self.pixels.index_select(0, (four + y[i]).flatten()).view(4, -1, 3)
+            laid[mixed] = (parts * (shares * energy.rsqrt())[..., None]).sum(0)
+        return laid.view(len(row), -1, 3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,8 +15,11 @@ Scenery lies in layers. On photos cut in three, a flat gap corrected with 5 came
 and a gap drawn by an early model 0.2 dB.
 """
 
-COLUMNS_AT_ONCE = 256
+COLUMNS_AT_ONCE = 128
 """Of a gap, in `meet_edges`: the spectra of a column take several times the memory of its pixels."""
+
+SLOWEST = 256
+"""Up to how many frequencies a product with their waves takes less time than a Fourier transform of all."""
 
 FRINGE = 3
 """Width in px, at the network's size, of the border that `without_fringe` draws anew."""
@@ -49,15 +54,21 @@ def meet_edges(gap: Tensor, left_edge: Tensor, right_edge: Tensor) -> Tensor:
         (b c h w), not clamped.
     """
     height, width = gap.shape[-2:]
-    left_lack, right_lack = _spectrum(left_edge - gap[..., :1]), _spectrum(right_edge - gap[..., -1:])
-    met = []
+    lacks = _spectrum(left_edge - gap[..., :1]), _spectrum(right_edge - gap[..., -1:])
+    waves, coefficients = _cosines(height, gap), [_coefficients(lack) for lack in lacks]
+    met = torch.empty_like(gap)
     for start in range(0, width, COLUMNS_AT_ONCE):
-        part = gap[..., start : start + COLUMNS_AT_ONCE]
-        column = torch.arange(start + 1, start + 1 + part.shape[-1], device=gap.device, dtype=gap.dtype)
-        from_left, from_right = (_falloff(distance, height, width) for distance in (column, width + 1 - column))
-        membrane = torch.fft.irfft(left_lack * from_left + right_lack * from_right, n=2 * height, dim=-2)
-        met.append(part + membrane[..., :height, :])
-    return torch.cat(met, dim=-1)
+        end = min(start + COLUMNS_AT_ONCE, width)
+        column = torch.arange(start + 1, end + 1, device=gap.device, dtype=gap.dtype)
+        alive = _alive(min(start + 1, width - end + 1), height, gap.dtype)
+        few = alive <= waves.shape[1]
+        count = alive if few else height + 1
+        from_left, from_right = (_falloff(distance, height, width, count) for distance in (column, width + 1 - column))
+        left, right = (part[..., :count, :] for part in (coefficients if few else lacks))
+        spectrum = left * from_left + right * from_right
+        membrane = waves[:, :count] @ spectrum if few else torch.fft.irfft(spectrum, n=2 * height, dim=-2)
+        met[..., start:end] = gap[..., start:end] + membrane[..., :height, :]
+    return met
 
 
 def _spectrum(edge: Tensor) -> Tensor:
@@ -65,14 +76,39 @@ def _spectrum(edge: Tensor) -> Tensor:
     return torch.fft.rfft(torch.cat([edge, edge.flip(-2)], dim=-2), dim=-2)
 
 
-def _falloff(distance: Tensor, height: int, width: int) -> Tensor:
-    """What is left of each frequency that many columns from its end of the gap, (h+1 columns).
+def _cosines(height: int, like: Tensor) -> Tensor:
+    """The slowest of these cosines, (h frequencies), in which far columns are made: there nothing else is left."""
+    frequency = torch.arange(min(SLOWEST, height), device=like.device, dtype=like.dtype)
+    place = torch.arange(height, device=like.device, dtype=like.dtype) + 0.5
+    return torch.cos(place[:, None] * frequency * (torch.pi / height))
+
+
+def _coefficients(spectrum: Tensor) -> Tensor:
+    """How much of each of them an edge has, (b c frequencies 1), from its spectrum."""
+    height = spectrum.shape[-2] - 1
+    frequency = torch.arange(min(SLOWEST, height), device=spectrum.device)[:, None]
+    few = spectrum[..., : len(frequency), :]
+    # an edge and its reflection are symmetric about half a pixel before the first one
+    coefficients = (few * torch.exp(-0.5j * torch.pi / height * frequency)).real / height
+    coefficients[..., 0, :] /= 2
+    return coefficients
+
+
+def _alive(distance: int, height: int, dtype: torch.dtype) -> int:
+    """How many frequencies have not vanished in rounding that many columns from the gap's end; see `_falloff`."""
+    rate = -math.log(torch.finfo(dtype).eps) / distance
+    stiffness = REACH * math.sinh(min(rate, 2) / 2)
+    return height + 1 if stiffness >= 1 else math.ceil(2 * height / math.pi * math.asin(stiffness)) + 1
+
+
+def _falloff(distance: Tensor, height: int, width: int, count: int) -> Tensor:
+    """What is left of each of the slowest frequencies that many columns from its end of the gap, (count columns).
 
     The membrane is the smoothest function that is the lack at one end, 0 at the other: it solves Laplace's equation,
     `REACH` times stretched. Its top and bottom are free, so in cosines down the columns every frequency falls off by
     itself, as a hyperbolic sine: one Fourier transform instead of a system of equations.
     """
-    frequency = torch.arange(height + 1, device=distance.device, dtype=distance.dtype) * (torch.pi / height)
+    frequency = torch.arange(count, device=distance.device, dtype=distance.dtype) * (torch.pi / height)
     rate = 2 * torch.asinh((frequency / 2).sin() / REACH)[:, None]
     rest = width + 1 - distance
     falloff = torch.exp(-rate * distance) * torch.expm1(-2 * rate * rest) / torch.expm1(-2 * rate * (width + 1))
