@@ -121,6 +121,12 @@ class TrainingConfig:
     zoom_out: bool = False
     """Scale each photo by a random factor, down to where it just holds a crop, before cropping."""
 
+    zoom_in: float = 1.0
+    """By which factor photos are enlarged at most before cropping; that needs --zoom-out."""
+
+    mix_skies: float = 0.0
+    """Share of the crops that receive the sky of another photo, if both have a horizon."""
+
     colour: float = 0.0
     """By which share brightness, contrast and saturation of a crop vary at most; 0.2 is a good deal."""
 
@@ -165,9 +171,11 @@ class TrainingConfig:
         for name in ("halve_every", "clip_gradient", "workers", "learning_rate", "discriminator_learning_rate"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it cannot be negative")
-        for name in ("decay", "colour", "average_decay"):
+        for name in ("decay", "colour", "mix_skies", "average_decay"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
+        if self.zoom_in < 1:
+            raise ValueError(f"zoom_in is {self.zoom_in}; it must be at least 1")
         if not 0 < self.validation_share < 1:
             raise ValueError(f"validation_share is {self.validation_share}; it must lie between 0 and 1")
         if not 1 <= self.gap_columns[0] <= self.gap_columns[1]:
@@ -181,7 +189,7 @@ class TrainingConfig:
     @property
     def cropping(self) -> dict[str, Any]:
         """How `RandomCrops` is to crop."""
-        names = ("seed", "mirror", "zoom_out", "colour", "cache")
+        names = ("seed", "mirror", "zoom_out", "zoom_in", "colour", "mix_skies", "cache")
         return {"width": self.crop_width, **{name: getattr(self, name) for name in names}}
 
     @property

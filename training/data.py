@@ -16,14 +16,15 @@ from wrb.config import COLUMN_WIDTH, IMAGE_SIZE
 from wrb.generator import DEFAULT_GAP_COLUMNS
 from wrb.seam import meet_edges, without_fringe
 
+from .mixing import mixed_skies
 from .photos import CROP_HEIGHT, CROP_WIDTH, read_scaled
 
 Sample = dict[str, Tensor]
 """Crops, (3 256 w) each, RGB in 0..1: a "panorama" to rebuild and, in fine-tuning, a "left" and a "right" one of
 different photos whose sides are joined, and an "other" one that shows the discriminator a true panorama."""
 
-PAIRING = 4
-"""Tells the random numbers that choose a pair from those that crop the four panoramas of a sample, 0 to 3."""
+PAIRING, SKIES = 4, 5
+"""Tell the random numbers that choose a pair, and another sky, from those that crop a sample, 0 to 3."""
 
 
 class CentralCrops(Dataset):
@@ -52,7 +53,9 @@ class RandomCrops(Dataset):
         width: of the crops in px.
         mirror: mirror every second crop.
         zoom_out: scale by a random factor, down to where the photo just holds a crop.
+        zoom_in: the largest such factor.
         colour: by which share brightness, contrast and saturation vary at most.
+        mix_skies: share of the panoramas that receive the sky of another photo; see `mixed_skies`.
         cache: a folder that keeps the photos decoded and scaled.
     """
 
@@ -64,7 +67,9 @@ class RandomCrops(Dataset):
         width: int = CROP_WIDTH,
         mirror: bool = False,
         zoom_out: bool = False,
+        zoom_in: float = 1.0,
         colour: float = 0.0,
+        mix_skies: float = 0.0,
         cache: Path | None = None,
     ) -> None:
         self.photos = photos
@@ -72,14 +77,22 @@ class RandomCrops(Dataset):
         self.width = width
         self.mirror = mirror
         self.zoom_out = zoom_out
+        self.zoom_in = zoom_in
         self.colour = colour
+        self.mix_skies = mix_skies
         self.cache = cache
 
     def __getitem__(self, position: int) -> Sample:
-        return {
+        sample = {
             role: self._crop(path, self._random(position, number))
             for number, (role, path) in enumerate(self.photos_at(position).items())
         }
+        if self.mix_skies:
+            random = self._random(position, SKIES)
+            if random.random() < self.mix_skies:
+                other = self.photos[random.integers(len(self.photos))]
+                sample["panorama"] = mixed_skies(self._crop(other, random), sample["panorama"])
+        return sample
 
     def photos_at(self, position: int) -> dict[str, Path]:
         """The photos from which the sample at that position is cropped, by their role."""
@@ -97,7 +110,7 @@ class RandomCrops(Dataset):
         image = read_scaled(path, self.width, self.cache)
         factor = 1.0
         if self.zoom_out:
-            factor = random.uniform(max(self.width / image.width, CROP_HEIGHT / image.height), 1.0)
+            factor = random.uniform(max(self.width / image.width, CROP_HEIGHT / image.height), self.zoom_in)
         width, height = min(self.width / factor, image.width), min(CROP_HEIGHT / factor, image.height)
         left, top = random.uniform() * (image.width - width), random.uniform() * (image.height - height)
         if not self.zoom_out:

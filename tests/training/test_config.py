@@ -62,6 +62,8 @@ def test_a_file_of_something_else_is_refused_by_name(tmp_path, text, complaint):
         {"decay": 2.0},
         {"learning_rate": -1.0},
         {"colour": 1.5},
+        {"mix_skies": -0.1},
+        {"zoom_in": 0.5},
         {"gap_columns": (0, 4)},
         {"gap_columns": (5, 4)},
     ],

@@ -105,7 +105,9 @@ def test_pairs_are_of_neighbours_where_these_are_known(photos):
     assert chosen == {(left, right) for left, others in neighbours.items() for right in others}
 
 
-@pytest.mark.parametrize("augmentation", [{"mirror": True}, {"zoom_out": True}, {"colour": 0.3}])
+@pytest.mark.parametrize(
+    "augmentation", [{"mirror": True}, {"zoom_out": True}, {"zoom_out": True, "zoom_in": 2.0}, {"colour": 0.3}]
+)
 def test_an_augmentation_changes_crops_and_keeps_them_images(tmp_path, augmentation):
     y, x = np.mgrid[0:600, 0:1800]
     Image.fromarray(np.stack([x / 8, y / 3, x * 0 + 90], axis=-1).astype(np.uint8)).save(tmp_path / "a.png")
@@ -116,3 +118,17 @@ def test_an_augmentation_changes_crops_and_keeps_them_images(tmp_path, augmentat
     assert all(pair[1].shape == (3, 256, 768) and 0 <= pair[1].min() and pair[1].max() <= 1 for pair in pairs)
     rises = {(crop[0, :, -1].mean() > crop[0, :, 0].mean()).item() for _, crop in pairs}
     assert rises == ({True, False} if "mirror" in augmentation else {True})
+
+
+def test_some_crops_receive_the_sky_of_another_photo(tmp_path):
+    """Of photos whose skies and grounds have a shade each, mixtures have one of either."""
+    rng = np.random.default_rng(0)
+    for number, (sky, ground) in enumerate([(200, 40), (240, 90)]):
+        image = np.repeat(np.where(np.arange(300) < 150, sky, ground)[:, None], 800, axis=1)
+        noisy = (image[..., None] + rng.integers(0, 5, (300, 800, 3))).astype(np.uint8)
+        Image.fromarray(noisy).save(tmp_path / f"{number}.png")
+    crops = RandomCrops([tmp_path / "0.png", tmp_path / "1.png"], seed=0, mix_skies=0.5)
+    seen = [crops[position]["panorama"][0] * 255 for position in range(30)]
+    shades = {(round(crop[:40].mean().item(), -1), round(crop[-40:].mean().item(), -1)) for crop in seen}
+    assert shades == {(200, 40), (200, 90), (240, 40), (240, 90)}
+    assert torch.equal(crops[7]["panorama"], crops[7]["panorama"])
