@@ -33,10 +33,10 @@ CHANGE = 0.7
 """Cost where a patch does not continue its neighbour's source, in mean variances of the photos' patches: the unit of
 the costs below."""
 
-ANOTHER_ROW = 200
+ANOTHER_ROW = 1000
 """Cost of a source as far above or below as the gap is high. Scenery lies in layers."""
 
-REUSE = 0.3
+REUSE = 0.6
 """Cost of a source that is laid already."""
 
 FADING = 0.97
