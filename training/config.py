@@ -174,8 +174,8 @@ class TrainingConfig:
         for name in ("decay", "colour", "mix_skies", "average_decay"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
-        if self.zoom_in < 1:
-            raise ValueError(f"zoom_in is {self.zoom_in}; it must be at least 1")
+        if self.zoom_in < 1 or (self.zoom_in > 1 and not self.zoom_out):
+            raise ValueError(f"zoom_in is {self.zoom_in}; it must be at least 1, and more than that needs zoom_out")
         if not 0 < self.validation_share < 1:
             raise ValueError(f"validation_share is {self.validation_share}; it must lie between 0 and 1")
         if not 1 <= self.gap_columns[0] <= self.gap_columns[1]:

@@ -27,7 +27,7 @@ from .arrangement import FEWEST_CELLS, FINEST, ROWS, Sources, arrange, pool, sca
 from .canvas import reflected, resize
 from .config import IMAGE_SIZE
 from .dissolve import Layer, dissolve
-from .seam import fade, meet_edges
+from .seam import cosines, fade, meet_edges
 
 FOLLOWED = 1
 """Frequency, in cycles over the height, up to which even the weakest network is followed."""
@@ -159,7 +159,7 @@ def _octaves(image: Tensor) -> list[float]:
 def _low_pass(image: Tensor, frequency: float) -> Tensor:
     """What of an image, (c h w), lies below a frequency in cycles over the height."""
     height, width = image.shape[-2:]
-    down, across = _cosines(height, image), _cosines(width, image)
+    down, across = cosines(height, height, image), cosines(width, width, image)
     spectrum = down @ image @ across.T
     stiffness = _stiffness(height, 0, image)[:, None] + _stiffness(width, 0, image)
     return down.T @ (spectrum / (1 + (stiffness / _stiffness_at(frequency, height)) ** 2)) @ across
@@ -187,7 +187,7 @@ def _merge(left: Tensor, gap: Tensor, right: Tensor, layers: tuple[Layer, Layer]
     force = F.pad(downwards, (0, 0, 1, 0)) - F.pad(downwards, (0, 0, 0, 1)) - rightwards.diff(dim=-1)
 
     # the change is 0 at both ends, so sines across; free at top and bottom, so cosines down
-    down_waves, across_waves = _cosines(height, gap), _sines(width, gap)
+    down_waves, across_waves = cosines(height, height, gap), _sines(width, gap)
     stiffness = _stiffness(height, 0, gap)[:, None] + _stiffness(width, 1, gap)
     spectrum = down_waves @ force @ across_waves
     spectrum /= stiffness + _stiffness_at(followed, height) ** 2 / stiffness
@@ -224,14 +224,6 @@ def _gradients(photo: Tensor, layer: Layer, start: int, factor: int) -> tuple[Te
     return rightwards, downwards / 2
 
 
-def _cosines(length: int, like: Tensor) -> Tensor:
-    """The orthonormal cosine transform, (frequency place), whose waves have free ends."""
-    frequency = torch.arange(length, device=like.device, dtype=like.dtype)[:, None]
-    waves = torch.cos(torch.pi / length * frequency * (frequency.T + 0.5)) * (2 / length) ** 0.5
-    waves[0] *= 0.5**0.5
-    return waves
-
-
 def _sines(length: int, like: Tensor) -> Tensor:
     """The orthonormal sine transform, its own inverse, whose waves are 0 one px beyond both ends."""
     place = torch.arange(1, length + 1, device=like.device, dtype=like.dtype)
@@ -262,16 +254,13 @@ def _add_residual(gap: Tensor, left: Tensor, right: Tensor, layers: tuple[Layer,
     height, width = gap.shape[-2:]
     grid = Grid(height, width, layers[1].share.shape, gap.device)
     share = grid.along_rows(layers[1].share)
-    parts = (
-        (Pieces(left, layers[0].sources, left.shape[1], grid), False),
-        (Pieces(right, layers[1].sources, -width, grid), True),
-    )
+    left_pieces = Pieces(left, layers[0].sources, left.shape[1], grid)
+    right_pieces = Pieces(right, layers[1].sources, -width, grid)
     for rows in _bands(height, width):
         of_right = grid.down_columns(share, rows)
         of_left = 1 - of_right
         scaled = (of_right.square() + of_left.square()).rsqrt_()
-        for pieces, is_right in parts:
-            weight = (of_right if is_right else of_left) * scaled
+        for pieces, weight in ((left_pieces, of_left * scaled), (right_pieces, of_right * scaled)):
             used = weight.any(0).nonzero()[:, 0]
             if len(used):
                 columns = slice(int(used[0]), int(used[-1]) + 1)

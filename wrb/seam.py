@@ -54,19 +54,22 @@ def meet_edges(gap: Tensor, left_edge: Tensor, right_edge: Tensor) -> Tensor:
         (b c h w), not clamped.
     """
     height, width = gap.shape[-2:]
-    lacks = _spectrum(left_edge - gap[..., :1]), _spectrum(right_edge - gap[..., -1:])
-    waves, coefficients = _cosines(height, gap), [_coefficients(lack) for lack in lacks]
+    lacks = left_edge - gap[..., :1], right_edge - gap[..., -1:]
+    spectra = [_spectrum(lack) for lack in lacks]
+    # far from the edges nothing but a few slow waves is left
+    waves = cosines(height, min(SLOWEST, height), gap)
+    coefficients = [waves @ lack for lack in lacks]
     met = torch.empty_like(gap)
     for start in range(0, width, COLUMNS_AT_ONCE):
         end = min(start + COLUMNS_AT_ONCE, width)
         column = torch.arange(start + 1, end + 1, device=gap.device, dtype=gap.dtype)
         alive = _alive(min(start + 1, width - end + 1), height, gap.dtype)
-        few = alive <= waves.shape[1]
+        few = alive <= len(waves)
         count = alive if few else height + 1
         from_left, from_right = (_falloff(distance, height, width, count) for distance in (column, width + 1 - column))
-        left, right = (part[..., :count, :] for part in (coefficients if few else lacks))
+        left, right = (part[..., :count, :] for part in (coefficients if few else spectra))
         spectrum = left * from_left + right * from_right
-        membrane = waves[:, :count] @ spectrum if few else torch.fft.irfft(spectrum, n=2 * height, dim=-2)
+        membrane = waves[:count].T @ spectrum if few else torch.fft.irfft(spectrum, n=2 * height, dim=-2)
         met[..., start:end] = gap[..., start:end] + membrane[..., :height, :]
     return met
 
@@ -76,22 +79,13 @@ def _spectrum(edge: Tensor) -> Tensor:
     return torch.fft.rfft(torch.cat([edge, edge.flip(-2)], dim=-2), dim=-2)
 
 
-def _cosines(height: int, like: Tensor) -> Tensor:
-    """The slowest of these cosines, (h frequencies), in which far columns are made: there nothing else is left."""
-    frequency = torch.arange(min(SLOWEST, height), device=like.device, dtype=like.dtype)
-    place = torch.arange(height, device=like.device, dtype=like.dtype) + 0.5
-    return torch.cos(place[:, None] * frequency * (torch.pi / height))
-
-
-def _coefficients(spectrum: Tensor) -> Tensor:
-    """How much of each of them an edge has, (b c frequencies 1), from its spectrum."""
-    height = spectrum.shape[-2] - 1
-    frequency = torch.arange(min(SLOWEST, height), device=spectrum.device)[:, None]
-    few = spectrum[..., : len(frequency), :]
-    # an edge and its reflection are symmetric about half a pixel before the first one
-    coefficients = (few * torch.exp(-0.5j * torch.pi / height * frequency)).real / height
-    coefficients[..., 0, :] /= 2
-    return coefficients
+def cosines(length: int, count: int, like: Tensor) -> Tensor:
+    """The slowest waves of the orthonormal cosine transform, (count length), whose ends are free."""
+    frequency = torch.arange(count, device=like.device, dtype=like.dtype)[:, None]
+    place = torch.arange(length, device=like.device, dtype=like.dtype) + 0.5
+    waves = torch.cos(torch.pi / length * frequency * place) * (2 / length) ** 0.5
+    waves[0] *= 0.5**0.5
+    return waves
 
 
 def _alive(distance: int, height: int, dtype: torch.dtype) -> int:

@@ -64,6 +64,7 @@ def test_a_file_of_something_else_is_refused_by_name(tmp_path, text, complaint):
         {"colour": 1.5},
         {"mix_skies": -0.1},
         {"zoom_in": 0.5},
+        {"zoom_in": 1.5, "zoom_out": False},
         {"gap_columns": (0, 4)},
         {"gap_columns": (5, 4)},
     ],
