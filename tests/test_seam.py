@@ -73,6 +73,13 @@ def test_no_step_between_textured_photos_and_a_gap_of_other_colours(height):
     assert (colours.unfold(-1, 40, 20).mean(dim=-1).diff(dim=-1).abs() < 0.15).all()
 
 
+def test_the_gap_itself_can_be_written_to():
+    gap, left, right = torch.rand(2, 3, 20, 300), torch.rand(2, 3, 20, 1), torch.rand(2, 3, 20, 1)
+    expected = meet_edges(gap, left, right)
+    assert meet_edges(gap, left, right, out=gap) is gap
+    assert torch.equal(gap, expected)
+
+
 def test_sides_are_treated_alike():
     gap, left, right = torch.rand(1, 3, 20, 15), torch.rand(1, 3, 20, 1), torch.rand(1, 3, 20, 1)
     mirrored = meet_edges(gap.flip(-1), right, left).flip(-1)

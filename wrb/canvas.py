@@ -236,8 +236,10 @@ def context(photos: Tensor, *, mirrored: bool = False) -> Context:
     width = min(photos.shape[-1], height)
     columns = max(1, round(width * IMAGE_SIZE / height))
     seen = photos[..., :width] if mirrored else photos[..., -width:]
-    visible = resize(seen.clamp(0, 1), IMAGE_SIZE, columns)
+    visible = resize(seen, IMAGE_SIZE, columns).clamp(0, 1)
     if mirrored:
         visible = visible.flip(-1)
-    place = torch.arange(columns - IMAGE_SIZE, columns, device=photos.device)
-    return Context(visible[..., reflected(place, columns)], width, columns, mirrored)
+    if columns < IMAGE_SIZE:
+        place = torch.arange(columns - IMAGE_SIZE, columns, device=photos.device)
+        visible = visible[..., reflected(place, columns)]
+    return Context(visible, width, columns, mirrored)

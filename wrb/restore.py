@@ -64,7 +64,7 @@ def restore_photos(panorama: Tensor, blend: Blend, *, feather: int = 0) -> Blend
         else:
             photo.copy_(original)
     for (left, right), gap in zip(layout.neighbours, gaps, strict=True):
-        gap.copy_(meet_edges(gap, photos[left][..., -1:], photos[right][..., :1]).clamp_(0, 1))
+        meet_edges(gap, photos[left][..., -1:], photos[right][..., :1], out=gap).clamp_(0, 1)
     return replace(
         blend,
         panorama=turned(restored, blend.direction),

@@ -18,7 +18,11 @@ and a gap drawn by an early model 0.2 dB.
 COLUMNS_AT_ONCE = 128
 """Of a gap, in `meet_edges`: the spectra of a column take several times the memory of its pixels."""
 
-SLOWEST = 256
+VANISHED = 0.6
+"""Waves are left out where less of them remains than the precision of their type to that power: in float32 a fiftieth
+of a step of 8 bits."""
+
+SLOWEST = 128
 """Up to how many frequencies a product with their waves takes less time than a Fourier transform of all."""
 
 FRINGE = 3
@@ -34,7 +38,7 @@ def without_fringe(part: Tensor) -> Tensor:
     return F.pad(part[..., FRINGE:-FRINGE, FRINGE:-FRINGE], [FRINGE] * 4, mode="replicate")
 
 
-def meet_edges(gap: Tensor, left_edge: Tensor, right_edge: Tensor) -> Tensor:
+def meet_edges(gap: Tensor, left_edge: Tensor, right_edge: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Shift the gap's colours so that it continues both photos without a step.
 
     What a photo's last column lacks to the gap's first is carried into the gap by the membrane that has those values at
@@ -49,6 +53,7 @@ def meet_edges(gap: Tensor, left_edge: Tensor, right_edge: Tensor) -> Tensor:
     Args:
         gap: (b c h w).
         left_edge: the left photo's last column, (b c h 1); `right_edge` the right photo's first.
+        out: where to write the result, such as the gap itself.
 
     Returns:
         (b c h w), not clamped.
@@ -59,17 +64,17 @@ def meet_edges(gap: Tensor, left_edge: Tensor, right_edge: Tensor) -> Tensor:
     # far from the edges nothing but a few slow waves is left
     waves = cosines(height, min(SLOWEST, height), gap)
     coefficients = [waves @ lack for lack in lacks]
-    met = torch.empty_like(gap)
+    met = torch.empty_like(gap) if out is None else out
     for start in range(0, width, COLUMNS_AT_ONCE):
         end = min(start + COLUMNS_AT_ONCE, width)
         column = torch.arange(start + 1, end + 1, device=gap.device, dtype=gap.dtype)
-        alive = _alive(min(start + 1, width - end + 1), height, gap.dtype)
-        few = alive <= len(waves)
-        count = alive if few else height + 1
-        from_left, from_right = (_falloff(distance, height, width, count) for distance in (column, width + 1 - column))
-        left, right = (part[..., :count, :] for part in (coefficients if few else spectra))
-        spectrum = left * from_left + right * from_right
-        membrane = waves[:count].T @ spectrum if few else torch.fft.irfft(spectrum, n=2 * height, dim=-2)
+        alive = [_alive(distance, height, gap.dtype) for distance in (start + 1, width - end + 1)]
+        few = max(alive) <= len(waves)
+        sides = coefficients if few else spectra
+        spectrum = sides[0].new_zeros(*gap.shape[:2], max(alive) if few else height + 1, end - start)
+        for side, distance, count in zip(sides, (column, width + 1 - column), alive, strict=True):
+            spectrum[..., :count, :] += side[..., :count, :] * _falloff(distance, height, width, count)
+        membrane = waves[: max(alive)].T @ spectrum if few else torch.fft.irfft(spectrum, n=2 * height, dim=-2)
         met[..., start:end] = gap[..., start:end] + membrane[..., :height, :]
     return met
 
@@ -89,8 +94,8 @@ def cosines(length: int, count: int, like: Tensor) -> Tensor:
 
 
 def _alive(distance: int, height: int, dtype: torch.dtype) -> int:
-    """How many frequencies have not vanished in rounding that many columns from the gap's end; see `_falloff`."""
-    rate = -math.log(torch.finfo(dtype).eps) / distance
+    """How many frequencies have not vanished that many columns from the gap's end; see `_falloff`."""
+    rate = -VANISHED * math.log(torch.finfo(dtype).eps) / distance
     stiffness = REACH * math.sinh(min(rate, 2) / 2)
     return height + 1 if stiffness >= 1 else math.ceil(2 * height / math.pi * math.asin(stiffness)) + 1
 
