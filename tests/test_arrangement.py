@@ -2,7 +2,19 @@ import pytest
 import torch
 
 from tests.scenery import scenery
-from wrb.arrangement import FINEST, MIRRORED, ROWS, Cutting, Matching, Sources, choose, joint_costs, with_mirrored
+from wrb.arrangement import (
+    CHOICES,
+    FINEST,
+    MIRRORED,
+    ROWS,
+    Cutting,
+    Matching,
+    Sources,
+    choose,
+    joint_costs,
+    nearby,
+    with_mirrored,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +33,29 @@ def test_semi_global_matching_follows_the_path_of_least_cost():
             best[patch, source] = torch.minimum(best[patch, source], total)
     # up to what is the same for all sources of a patch; columns of one patch add nothing
     torch.testing.assert_close(joint - joint.amin(1, keepdim=True), best - best.amin(1, keepdim=True))
+
+
+def test_a_patch_continues_the_one_above_by_the_same_shift():
+    costs = torch.rand(4, 1, 3, 2)
+    joint = joint_costs(costs, 1)[:, 0].flatten(1)
+    best = torch.full((4, 6), torch.inf)
+    for sources in torch.cartesian_prod(*[torch.arange(6)] * 4):
+        total = costs[:, 0].flatten(1)[torch.arange(4), sources].sum() + (sources.diff() != 0).sum()
+        for patch, source in enumerate(sources):
+            best[patch, source] = torch.minimum(best[patch, source], total)
+    torch.testing.assert_close(joint - joint.amin(1, keepdim=True), best - best.amin(1, keepdim=True))
+
+
+def test_what_is_laid_in_one_row_counts_in_the_others():
+    """Sources are numbered from each patch's own row: one row farther up for a patch that is one row lower."""
+    costs = torch.zeros(2, 6, 3, 12)
+    costs[0, ..., 1, 5] = -0.2  # of the upper row, by no shift
+    costs[1, ..., 0, 5] = -0.2  # of the lower row, the same place by a shift upwards
+    height, width = costs.shape[-2:]
+    chosen = choose(costs, 1)
+    places = torch.stack([chosen[row] // width + row for row in range(2)]), chosen % width
+    laid = [tuple(place) for place in torch.stack(places, dim=-1).flatten(0, 1).tolist()]
+    assert laid.count((1, 5)) == 2  # both rows' first column, as neither knew of the other, and never again
 
 
 def test_sources_are_not_repeated_without_need():
@@ -85,6 +120,14 @@ def test_pieces_are_cut_where_they_look_alike():
     inside = of_second[:, 16:-16]
     torch.testing.assert_close(inside.float().diff(dim=1).abs().sum(1), torch.ones(height))
     assert (inside.float().argmax(1) + 16 - line - 1).abs().float().mean() < 1
+
+
+def test_a_pixel_chooses_among_the_nearest_cells():
+    """Its own first, those beside it, then the corners; and none twice while there is another."""
+    cells = torch.tensor([[1, 2, 3], [1, 5, 1], [1, 2, 9]])[None]
+    assert nearby(cells)[0, :, 1, 1].tolist() == [5, 2, 1, 3]
+    assert nearby(cells)[0, :, 2, 2].tolist() == [9, 1, 2, 5]
+    assert nearby(torch.zeros(2, 4, 5)).shape == (2, CHOICES, 4, 5)
 
 
 def test_an_edge_goes_on_by_a_mirror_where_nothing_else_fits():

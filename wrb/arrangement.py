@@ -11,9 +11,11 @@ All of it costs the same at any height of the photos.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise, product
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +38,9 @@ the costs below."""
 ANOTHER_ROW = 1000
 """Cost of a source as far above or below as the gap is high. Scenery lies in layers."""
 
+OTHER_ROWS = 0.04
+"""How far above or below sources are looked for, as a share of the height: there they cost what two changes do."""
+
 REUSE = 0.6
 """Cost of a source that is laid already."""
 
@@ -56,6 +61,9 @@ and so lead to where another source fits. Farther in, one would see the mirror."
 
 FEWEST_CELLS = max(MIRRORED, max(2 * margin + 1 for _, margin in LEVELS))
 """The least width of a photo: as far as it is mirrored, and as wide as a patch."""
+
+CHOICES = 4
+"""How many of the sources around it a pixel can have."""
 
 BRIDGE = 2
 """Cost of a pixel of a mirrored photo that many cells from its edge, in variances of the photos like those below."""
@@ -115,6 +123,7 @@ def arrange(left: Tensor, gap: Tensor, right: Tensor, low_pass: Callable[[Tensor
     Returns:
         (`FINEST` w), in px at that height.
     """
+    left, gap, right = (pool(part, FINEST) for part in (left, gap, right))
     laid = pool(gap, LEVELS[0][0])
     for height, margin in LEVELS:
         drawn = pool(gap, height)
@@ -154,41 +163,45 @@ class Matching:
         self.variance = torch.stack([self._variance(photo) for photo in self.photos]).mean().clamp(min=1e-8)
         self.unit = 3 * self.size**2 * CHANGE * self.variance
 
-        kernels = self.weights[:, None, None].expand(-1, 1, self.size, -1)
-        squares = self._correlate(kernels, [photo.square().sum(0, keepdim=True) for photo in self.photos], NEVER)
         height, left_width = left.shape[-2:]
-        places = torch.arange(max(height, left_width + max(width, right.shape[-1])), device=left.device)
-        starts = [places[: photo.shape[-1] - self.size + 1] for photo in self.photos]
-        right_start = left_width + 2 * self.reach
-        self.source_start = torch.cat([starts[0], places[: self.step], starts[1] + right_start])
-        self.start = places[left_width - self.beside :: self.step][: len(self.weights)]
+        self.farthest = math.ceil(OTHER_ROWS * height)  # rows that a source lies above or below
+        self.both = torch.cat(self.photos, dim=-1)
+        places = torch.arange(max(height, left_width + width, self.both.shape[-1]), device=left.device)
         self.top = places[: height - self.size + 1 : self.step, None]
-        rows = (self.top - places[: squares.shape[-2]]) / height
-        self.fixed = squares / self.unit + ANOTHER_ROW * rows.square()[:, None, :, None]
+        self.start = places[left_width - self.beside :: self.step][: len(self.weights)]
+        starts = places[: self.both.shape[-1] - self.size + 1]
+        self.source_start = starts + 2 * self.reach * (starts >= left_width)
+
+        sums = F.avg_pool2d(self.both.square().sum(0)[None], (self.size, 1), stride=1) * self.size
+        squares = F.conv2d(sums, self.weights[:, None, None])
+        squares[..., left_width - self.size + 1 : left_width] = NEVER  # across both photos
+        squares = F.pad(squares, (0, 0, self.farthest, self.farthest), value=NEVER)
+        rows = torch.arange(-self.farthest, self.farthest + 1, device=left.device)
+        squares = rearrange(squares.unfold(1, len(rows), self.step), "j i x y -> i j y x")
+        self.fixed = squares / self.unit + ANOTHER_ROW * (rows / height).square()[:, None]
 
     def _variance(self, photo: Tensor) -> Tensor:
         mean, mean_square = (F.avg_pool2d(image[None], self.size, 1) for image in (photo, photo.square()))
         return (mean_square - mean.square()).mean()
-
-    def _correlate(self, kernels: Tensor, photos: Sequence[Tensor], separator: float) -> Tensor:
-        """Of each kernel, (n c size size), with each patch of the photos, a step of separator between: (n y x)."""
-        left, right = (F.conv2d(photo[None], kernels)[0] for photo in photos)
-        return torch.cat([left, left.new_full((*left.shape[:-1], self.step), separator), right], dim=-1)
 
     def match(self, laid: Tensor) -> Sources:
         """Of the patches of a gap, (3 h w): (patches down, patches across)."""
         left, right = self.photos
         canvas = torch.cat([left[..., -self.beside :], laid, right[..., : self.beside]], dim=-1)
         patches = F.unfold(canvas[None], self.size, stride=self.step)
-        num_across = len(self.weights)
+        num_down, num_across = len(self.top), len(self.weights)
         patches = rearrange(patches, "1 (c y x) (i j) -> i j c y x", c=3, y=self.size, j=num_across)
-        kernels = rearrange(patches * self.weights[:, None, None], "i j c y x -> (i j) c y x")
-        products = self._correlate(kernels, self.photos, 0)
+        # with the rows of the photos that are near enough
+        bands = F.pad(self.both, (0, 0, self.farthest, self.farthest))
+        bands = bands.unfold(1, self.size + 2 * self.farthest, self.step)
+        bands = rearrange(bands, "c i x y -> 1 (i c) y x")
+        products = F.conv2d(bands, (patches * self.weights[:, None, None]).flatten(0, 1), groups=num_down)
+        products = rearrange(products, "1 (i j) y x -> i j y x", j=num_across)
         # squared differences, but for what is the same for all sources of a patch
-        costs = self.fixed - 2 / self.unit * rearrange(products, "(i j) y x -> i j y x", j=num_across)
+        costs = torch.addcmul(self.fixed, products, -2 / self.unit)
         source = choose(joint_costs(costs, self.step), self.step)
         num_sources = len(self.source_start)
-        return Sources(source // num_sources - self.top, self.source_start[source % num_sources] - self.start)
+        return Sources(source // num_sources - self.farthest, self.source_start[source % num_sources] - self.start)
 
     def lay(self, matched: Sources) -> Tensor:
         """The gap that the patches' sources make, (3 h w): where patches overlap, their mean."""
@@ -206,73 +219,80 @@ def joint_costs(costs: Tensor, step: int) -> Tensor:
     """Add to each cost what it takes at least to come to it along row and column.
 
     Args:
-        costs: of each source, (y x), for each patch, (i j): (i j y x).
-        step: from a patch's source to that of a neighbour that continues it; any other source costs 1 more.
+        costs: of each source, so many rows below and so many columns along the photos (y x), for each patch (i j):
+            (i j y x).
+        step: how much farther along lies the source of the next patch in a row that continues one; any other source
+            costs 1 more.
     """
 
-    def arriving(path: Tensor, _: int, forward: bool) -> Tensor:
-        to, origin = (step, 0) if forward else (0, step)
-        length = path.shape[-2] - step
+    def down(path: Tensor, _: int) -> Tensor:
+        return path.clamp_(max=1)
+
+    def across(path: Tensor, _: int) -> Tensor:
         change = torch.ones_like(path)
-        change.narrow(-2, to, length).copy_(path.narrow(-2, origin, length)).clamp_(max=1)
-        return change
+        change[0, ..., step:] = path[0, ..., :-step]
+        change[1, ..., :-step] = path[1, ..., step:]
+        return change.clamp_(max=1)
 
     total = -3 * costs  # the four paths count the patch's own cost once each
-    add_paths(total, costs, arriving, num_dimensions=2)
-    add_paths(total.permute(1, 0, 3, 2), costs.permute(1, 0, 3, 2), arriving, num_dimensions=2)
+    add_paths(total, costs, down, num_dimensions=2)
+    add_paths(total.transpose(0, 1), costs.transpose(0, 1), across, num_dimensions=2)
     return total
 
 
-def add_paths(
-    total: Tensor, costs: Tensor, arriving: Callable[[Tensor, int, bool], Tensor], *, num_dimensions: int
-) -> None:
+def add_paths(total: Tensor, costs: Tensor, arriving: Callable[[Tensor, int], Tensor], *, num_dimensions: int) -> None:
     """Add to `total`, in place, the least cost at which each source is come to along the first axis, from both ends.
 
     Args:
         total: like `costs`.
         costs: of each source, in the last `num_dimensions` axes, at each place.
         arriving: the least costs of coming to each source, given those up to the place before less their least one,
-            the number of the step between the two, and whether it is taken forward.
+            of the path forward and of that backward, and the number of the step.
     """
     sources = tuple(range(-num_dimensions, 0))
-    for indices, forward in ((range(len(costs)), True), (range(len(costs))[::-1], False)):
-        path: Tensor | None = None
-        for index in indices:
-            here = costs[index]
-            if path is not None:
-                here = here + arriving(path - path.amin(sources, keepdim=True), index - forward, forward)
-            total[index] += here
-            path = here
+    paths = torch.stack([costs, costs.flip(0)], dim=1)  # both at once: small operations take the time here
+    for step, (path, here) in enumerate(pairwise(paths.unbind())):
+        here += arriving(path - path.amin(sources, keepdim=True), step)
+    forward, backward = paths.unbind(1)
+    total += forward
+    total += backward.flip(0)
 
 
 def choose(costs: Tensor, step: int) -> Tensor:
-    """The best source of each patch, (i j), of costs (i j y x): column by column from both ends, as reuse costs.
+    """The best source of each patch, (i j), of `joint_costs`, (i j y x): column by column from both ends, as reuse
+    costs.
 
     Returns:
-        Sources numbered along the rows.
+        Sources numbered along the rows y.
     """
     num_down, num_across, height, width = costs.shape
-    used = costs.new_zeros(height, width)
-    overlap = 1 - torch.arange(1 - step, step, device=costs.device).abs() / step
-    chosen = torch.empty(num_down, num_across, dtype=torch.long, device=costs.device)
+    margin = step - 1
+    used = costs.new_zeros((num_down - 1) * step + height + 2 * margin, width + 2 * margin)
+    near = torch.arange(-margin, step, device=costs.device)
+    overlap = 1 - near.abs() / step
+    overlap = REUSE * (overlap[:, None] * overlap).repeat(num_down, 1, 1).flatten()
+    near = (near[:, None] * used.shape[1] + near).flatten()
     patches = torch.arange(num_down, device=costs.device)
+    first = (patches * step + margin) * used.shape[1] + margin
+    reuse = used[margin : used.shape[0] - margin, margin : used.shape[1] - margin].unfold(0, height, step).mT
+    chosen = torch.empty(num_down, num_across, dtype=torch.long, device=costs.device)
     for column in sorted(range(num_across), key=lambda column: min(column, num_across - 1 - column)):
-        total = costs[:, column] + REUSE * used
+        total = (costs[:, column] + reuse).flatten(1)
         to_edge = -1 if 2 * column < num_across else 1
         if 0 <= column + to_edge < num_across:
-            beside = chosen[:, column + to_edge]
+            beside = chosen[:, column + to_edge, None]
             x = beside % width - to_edge * step
-            gain = FOLLOWING * ((x >= 0) & (x < width))
-            total[patches, beside // width, x.clamp(0, width - 1)] -= gain
-        chosen[:, column] = total.flatten(1).argmin(1)
-        laid = costs.new_zeros(height * width).index_add_(0, chosen[:, column], costs.new_ones(num_down))
-        laid = F.conv2d(laid.view(1, 1, height, width), overlap[None, None, :, None], padding=(step - 1, 0))
-        used = FADING * used + F.conv2d(laid, overlap[None, None, None], padding=(0, step - 1))[0, 0]
+            gain = -FOLLOWING * ((x >= 0) & (x < width))
+            total.scatter_add_(1, (beside - to_edge * step).clamp(0, height * width - 1), gain)
+        best = chosen[:, column] = total.argmin(1)
+        places = first + best // width * used.shape[1] + best % width
+        used.mul_(FADING).view(-1).index_add_(0, (places[:, None] + near).flatten(), overlap)
     return chosen
 
 
 class Cutting:
-    """The sources that each pixel of a gap can have: those of the 3×3 nearest cells, and both photos' mirrors.
+    """The sources that each pixel of a gap can have: `CHOICES` of those of the 3×3 nearest cells, and the mirror of the
+    photo that is nearer.
 
     Args:
         matching: at the height of the gap.
@@ -289,18 +309,20 @@ class Cutting:
         first, last = left_width + reach, matching.strip.shape[-1]  # where the sources of left and right end
 
         rows, columns = (torch.arange(length, device=laid.device) for length in (height, width))
-        mirrors = torch.stack([torch.zeros_like(columns), torch.full_like(columns, 2 * reach - width)])
-        self.down = torch.cat([_around(cells.down, step), mirrors.new_zeros(2, height, width)])
-        self.across = torch.cat([_around(cells.across, step), mirrors[:, None].expand(-1, height, -1)])
-        in_left = left_width + torch.arange(cells.across.shape[1], device=laid.device) * step + cells.across < first
-        sides = torch.tensor([True, False], device=laid.device)[:, None, None].expand(-1, height, width)
-        in_left = torch.cat([_around(in_left, step), sides])
+        in_left = left_width + columns[::step] + cells.across < first
+        choices = nearby(torch.stack([cells.down, cells.across, in_left]))
+        choices = choices.repeat_interleave(step, -2).repeat_interleave(step, -1)
+        at_left = columns < width / 2
+        mirror = torch.stack([torch.zeros_like(columns), torch.where(at_left, 0, 2 * reach - width), at_left])
+        mirror = mirror[:, None, None].expand(-1, 1, height, -1)
+        self.down, self.across, in_left = torch.cat([choices, mirror], dim=1)
 
         self.row, self.column = rows[:, None] + self.down, left_width + columns + self.across
-        start, end = torch.where(in_left, 0, first), torch.where(in_left, first, last)
+        start, end = first * (1 - in_left), torch.where(in_left > 0, first, last)
         outside = (self.row < 0) | (self.row >= height) | (self.column < start) | (self.column >= end)
-        self.costs = MISFIT * (self._seen(0, 0) - laid).square().sum(1) + NEVER * outside
-        self.costs[-2:] += BRIDGE * matching.variance / reach * torch.stack([columns, columns.flip(0)])[:, None]
+        self.here = self._seen(0, 0)
+        self.costs = MISFIT * (self.here - laid).square().sum(1) + NEVER * outside
+        self.costs[-1] += BRIDGE * matching.variance / reach * columns.minimum(columns.flip(0))
         for edge, beside, x in ((left[..., -1], -1, 0), (right[..., 0], 1, -1)):
             self.costs[..., x] += EDGE * (self._seen(0, beside)[..., x] - edge).square().sum(1)
 
@@ -319,14 +341,15 @@ class Cutting:
             (total, costs, below),
             (total.transpose(0, 1), costs.transpose(0, 1), right_of.transpose(0, 1)),
         ):
-            add_paths(own, along, partial(_arriving, seams), num_dimensions=1)
+            steps = torch.stack([seams, seams.flip(0).mT], dim=1).unbind()
+            add_paths(own, along, partial(_arriving, steps), num_dimensions=1)
         chosen = _without_crumbs(total.argmin(-1), costs, below, right_of)[None]
         return Sources(self.down.gather(0, chosen)[0], self.across.gather(0, chosen)[0])
 
     def _seams(self, below: int, right_of: int) -> Tensor:
         """What it costs to cut between each source of a pixel and each of the next one in that direction: (h w n n)."""
-        here, after, before = self._seen(0, 0), self._seen(below, right_of), self._seen(-below, -right_of)
-        here, after, before = (rearrange(part, "n c h w -> h w n c") for part in (here, after, before))
+        parts = self.here, self._seen(below, right_of), self._seen(-below, -right_of)
+        here, after, before = (rearrange(part, "n c h w -> h w n c") for part in parts)
         source = rearrange(torch.stack([self.down, self.across]), "c n h w -> h w n c")
         height, width = self.laid.shape[-2:]
         one = slice(height - below), slice(width - right_of)
@@ -337,8 +360,30 @@ class Cutting:
         return seams.add_(CUT * self.matching.variance * differs)
 
 
-def _arriving(seams: Tensor, path: Tensor, step: int, forward: bool) -> Tensor:
-    return (path[..., None] + (seams[step] if forward else seams[step].mT)).amin(-2)
+def nearby(cells: Tensor) -> Tensor:
+    """`CHOICES` of what each cell and those around it say: the nearest first, and nothing again while there is other.
+
+    Args:
+        cells: (c i j).
+
+    Returns:
+        (c n i j).
+    """
+    height, width = cells.shape[-2:]
+    rows, columns = (
+        torch.arange(-1, length + 1, device=cells.device).clamp(0, length - 1) for length in (height, width)
+    )
+    padded = cells[:, rows[:, None], columns]
+    around = sorted(product(range(3), repeat=2), key=lambda place: abs(place[0] - 1) + abs(place[1] - 1))
+    said = torch.stack([padded[:, y : y + height, x : x + width] for y, x in around], dim=1)
+    same = (said[:, :, None] == said[:, None]).all(0)
+    again = torch.stack([same[number, :number].any(0) for number in range(len(around))])
+    order = again.byte().argsort(dim=0, stable=True)[:CHOICES]
+    return said.gather(1, order.expand(len(cells), -1, -1, -1))
+
+
+def _arriving(seams: Sequence[Tensor], path: Tensor, step: int) -> Tensor:
+    return (path[..., None] + seams[step]).amin(-2)
 
 
 def _without_crumbs(chosen: Tensor, costs: Tensor, below: Tensor, right_of: Tensor) -> Tensor:
@@ -364,13 +409,3 @@ def _without_crumbs(chosen: Tensor, costs: Tensor, below: Tensor, right_of: Tens
         total[:, 1:] += given(right_of.mT, chosen[:, :-1])
         chosen = torch.where(odd == bool(turn % 2), total.argmin(-1), chosen)
     return chosen
-
-
-def _around(cells: Tensor, step: int) -> Tensor:
-    """What cells and those beside them say, for each of their `step`×`step` pixels: (i j) to (9 h w)."""
-    height, width = cells.shape
-    rows, columns = (torch.arange(length * step, device=cells.device) // step for length in cells.shape)
-    beside = torch.arange(-1, 2, device=cells.device)
-    rows = (rows + beside[:, None]).clamp(0, height - 1)[:, None, :, None]
-    columns = (columns + beside[:, None]).clamp(0, width - 1)[None, :, None]
-    return cells[rows, columns].flatten(0, 1)
