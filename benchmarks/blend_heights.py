@@ -139,9 +139,9 @@ class Stopwatch:
     def around(self, function: Callable[..., object]) -> Callable[..., object]:
         """The same function, timed."""
 
-        def timed(*arguments: object) -> object:
+        def timed(*arguments: object, **keywords: object) -> object:
             start = time.perf_counter()
-            result = function(*arguments)
+            result = function(*arguments, **keywords)
             self.seconds += time.perf_counter() - start
             return result
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from tests.scenery import scenery
-from wrb.canvas import resize
+from wrb.canvas import context, resize
 from wrb.detail import add_detail
 
 
@@ -131,6 +131,27 @@ def test_any_sizes(height, left_width, width, right_width):
 def test_low_photos_have_no_detail():
     gap, photo = drawn(40, 63), scenery(63, 63)
     assert torch.equal(add_detail(gap, photo, photo, 40), resize(gap, 63, 40))
+
+
+@pytest.mark.parametrize("width", [300, 450, 310, 100])
+def test_squares_at_hand_need_not_be_scaled_again(width):
+    """What the network saw of the photos changes nothing; photos narrower than high are shown to it reflected."""
+    for left_width, right_width in ((300, 300), (700, 400), (200, 300)):
+        gap, left, right = drawn(width, 300), scenery(300, left_width), scenery(300, right_width)
+        left, right = left * 0.8 + 0.1, right * 0.8 + 0.1  # no overshoot beyond 0..1
+        seen = context(left).upright_image, context(right, mirrored=True).upright_image
+        expected = add_detail(gap, left, right, width)
+        torch.testing.assert_close(add_detail(gap, left, right, width, seen=seen), expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(("height", "strength"), [(300, 0.0), (300, 0.5), (300, 1.0), (40, 1.0)])
+def test_it_writes_where_it_is_told_to(height, strength):
+    gap, left, right = drawn(height, height), scenery(height, height), scenery(height, height)
+    panorama = torch.zeros(1, 3, height, 3 * height)
+    middle = panorama[..., height:-height]
+    assert add_detail(gap, left, right, height, strength, out=middle) is middle
+    assert torch.equal(middle, add_detail(gap, left, right, height, strength))
+    assert not panorama[..., :height].any() and not panorama[..., -height:].any()
 
 
 def test_sides_are_views_or_whole_photos():

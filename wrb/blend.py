@@ -215,7 +215,7 @@ class Painter:
         if not 0 <= self.detail <= 1:
             raise ValueError(f"detail is {self.detail}; it goes from 0, none, to 1, all of the photos' detail")
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def encode(self, contexts: Sequence[Context]) -> list[Encoding]:
         """What the network makes of each, in one pass; kept beside the photos."""
         weight = next(self.generator.parameters())
@@ -224,7 +224,7 @@ class Painter:
         length = len(images[0])
         return [encoding[start : start + length] for start in range(0, length * len(images), length)]
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def fill_gap(self, left: Tensor, gap: Tensor, right: Tensor, left_end: End, right_end: End) -> None:
         """Write the gap between photos into their panorama, and redraw the photos where the mode says so.
 
@@ -238,8 +238,9 @@ class Painter:
         if self.mode != "keep":
             self._redraw(left, redrawn_left, left_end)
             self._redraw(right, redrawn_right, right_end)
-        generated = add_detail(generated, left, right, gap_width, self.detail)
-        torch.clamp(meet_edges(generated, left[..., -1:], right[..., :1]), 0, 1, out=gap)
+        seen = (left_end.context.upright_image, right_end.context.upright_image) if self.mode == "keep" else None
+        add_detail(generated, left, right, gap_width, self.detail, seen=seen, out=gap)
+        meet_edges(gap, left[..., -1:], right[..., :1], out=gap).clamp_(0, 1)
 
     def _generate(self, left_end: End, right_end: End, columns: int) -> tuple[Tensor, Tensor, Tensor]:
         """The redrawn left photos, the gap and the redrawn right photos, float32, (b 3 256 w), beside the photos."""

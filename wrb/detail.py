@@ -7,8 +7,7 @@ layout, is kept; everything finer comes from the photos, in three steps:
 2. The low frequencies: the gradients of the pieces, the colours of the network, and the photos at both ends, which is
    a screened Poisson equation (Pérez et al., SIGGRAPH 2003; Bhat et al., ECCV 2008). Pieces of different brightness
    leave no edges.
-3. The high frequencies: what the photos have beyond their own low frequencies, copied at full resolution (as in
-   HiFill, Yi et al., CVPR 2020) through overlapping windows whose blending keeps the energy.
+3. The high frequencies: what the photos have beyond their own low frequencies, copied at full resolution: `residual`.
 
 Steps 2 and 3 grow with the number of pixels.
 """
@@ -16,18 +15,18 @@ Steps 2 and 3 grow with the number of pixels.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from itertools import combinations
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .arrangement import FEWEST_CELLS, FINEST, ROWS, Sources, arrange, pool, scale
+from .arrangement import FEWEST_CELLS, FINEST, ROWS, arrange, pool, scale
 from .canvas import reflected, resize
 from .config import IMAGE_SIZE
 from .dissolve import Layer, dissolve
-from .seam import cosines, fade, meet_edges
+from .residual import add_residual, bands
+from .seam import cosines, meet_edges
 
 FOLLOWED = 1
 """Frequency, in cycles over the height, up to which even the weakest network is followed."""
@@ -35,11 +34,17 @@ FOLLOWED = 1
 GUIDING = 16
 """The same up to which the best one guides the arrangement: beyond, smooth patches would match best."""
 
-PIXELS_AT_ONCE = 2**16
-"""At full size: few enough to stay in a processor's cache, and in memory that it has already."""
 
-
-def add_detail(gap: Tensor, left: Tensor, right: Tensor, width: int, strength: float = 1) -> Tensor:
+def add_detail(
+    gap: Tensor,
+    left: Tensor,
+    right: Tensor,
+    width: int,
+    strength: float = 1,
+    *,
+    seen: tuple[Tensor, Tensor] | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
     """Scale a gap to its photos' height and to `width`, with their detail.
 
     The same input gives the same result, and a batch that of its pairs one by one. Photos less than 64 px high have no
@@ -51,30 +56,35 @@ def add_detail(gap: Tensor, left: Tensor, right: Tensor, width: int, strength: f
         right: the photos to its right, of the same height.
         width: of the result in px, at least h/4.
         strength: from 0, the gap merely scaled, to 1, all detail.
+        seen: those squares of both photos at 256 px, (b 3 256 256), if they are at hand.
+        out: where to write the result.
 
     Returns:
         (b 3 h width), not clamped, its edges close to the photos': to be met by `seam.meet_edges`.
     """
     height = left.shape[-2]
+    out = left.new_empty(len(gap), 3, height, width) if out is None else out
     if strength == 0 or height < FINEST:
-        return resize(gap, height, width)
-    pairs = [_detailed(*pair, width)[None] for pair in zip(gap, left, right, strict=True)]
-    detailed = pairs[0] if len(pairs) == 1 else torch.cat(pairs)
-    return detailed if strength == 1 else torch.lerp(resize(gap, height, width), detailed, strength)
+        return out.copy_(resize(gap, height, width))
+    for number, one in enumerate(zip(out, gap, left, right, strict=True)):
+        _detail(*one, [of_photo[number] for of_photo in seen or ()])
+    return out if strength == 1 else torch.lerp(resize(gap, height, width), out, strength, out=out)
 
 
-def _detailed(gap: Tensor, left: Tensor, right: Tensor, width: int) -> Tensor:
-    """One gap, (3 h width), from (3 256 w) and its photos, (3 h w)."""
-    height = left.shape[-2]
+def _detail(out: Tensor, gap: Tensor, left: Tensor, right: Tensor, seen: Sequence[Tensor]) -> None:
+    """Write one gap, (3 h width), from (3 256 w), its photos, (3 h w), and what `add_detail` was given of those."""
+    height, width = out.shape[-2:]
     num_cells = round(width * ROWS / height)
     cell_width = width / num_cells  # in px and not always whole: cells fill the gap exactly
     left_cells, right_cells = (max(FEWEST_CELLS, int(min(p.shape[-1], height) / cell_width)) for p in (left, right))
     left_width, right_width = round(left_cells * cell_width), round(right_cells * cell_width)
     left, right = _end(left, left_width), _start(right, right_width)
-    left_small, gap_small, right_small = (
-        scale(part, IMAGE_SIZE, cells * IMAGE_SIZE // ROWS)
-        for part, cells in ((left, left_cells), (gap, num_cells), (right, right_cells))
-    )
+    gap_small = scale(gap, IMAGE_SIZE, num_cells * IMAGE_SIZE // ROWS)
+    if seen and {left_cells, right_cells} == {ROWS} and {left_width, right_width} == {height}:
+        left_small, right_small = seen
+    else:
+        left_small = scale(left, IMAGE_SIZE, left_cells * IMAGE_SIZE // ROWS)
+        right_small = scale(right, IMAGE_SIZE, right_cells * IMAGE_SIZE // ROWS)
     gap_small = meet_edges(gap_small[None], left_small[None, ..., -1:], right_small[None, ..., :1])[0]
     followed = _followed(left_small, gap_small, right_small)
     guidance = min(followed, GUIDING)
@@ -85,21 +95,14 @@ def _detailed(gap: Tensor, left: Tensor, right: Tensor, width: int) -> Tensor:
     left_small, gap_small, right_small = (pool(part, level) for part in (left_small, gap_small, right_small))
     merged = _merge(left_small, gap_small, right_small, layers, followed)
     low = LowFrequencies(torch.cat([left_small, merged, right_small], dim=-1), height, left_width + width + right_width)
-    result = left.new_empty(3, height, width)
-    residuals = left.new_empty(height, left_width, 3), left.new_empty(height, right_width, 3)
-    for rows in _bands(height, low.width):
+    residual = left.new_empty(3, height, left_width + right_width)
+    residuals = residual.split([left_width, right_width], dim=-1)
+    for rows in bands(height, low.width):
         low_left, low_gap, low_right = low.of(rows).split([left_width, width, right_width], dim=-1)
-        result[:, rows] = low_gap
-        for photo, low_photo, residual in zip((left, right), (low_left, low_right), residuals, strict=True):
-            torch.sub(photo[:, rows], low_photo, out=residual[rows].permute(2, 0, 1))
-    _add_residual(result, *residuals, layers)
-    return result
-
-
-def _bands(height: int, width: int) -> Iterator[slice]:
-    """The rows of an image, as many at a time as have `PIXELS_AT_ONCE`."""
-    step = max(1, PIXELS_AT_ONCE // width)
-    return (slice(start, min(start + step, height)) for start in range(0, height, step))
+        out[:, rows] = low_gap
+        for photo, low_photo, of_photo in zip((left, right), (low_left, low_right), residuals, strict=True):
+            torch.sub(photo[:, rows], low_photo, out=of_photo[:, rows])
+    add_residual(out, residual, left_width, layers)
 
 
 class LowFrequencies:
@@ -107,7 +110,7 @@ class LowFrequencies:
 
     def __init__(self, image: Tensor, height: int, width: int) -> None:
         self.width = width
-        self.image = scale(image, image.shape[-2], width)
+        self.image = scale(image, image.shape[-2], width).transpose(0, 1).flatten(1)
         unit = torch.eye(image.shape[-2], device=image.device, dtype=image.dtype)
         self.weights = scale(unit[None], height, len(unit))[0]
 
@@ -116,7 +119,7 @@ class LowFrequencies:
         weights = self.weights[rows]
         used = weights.any(0).nonzero()
         few = slice(int(used[0]), int(used[-1]) + 1)
-        return weights[:, few] @ self.image[:, few]
+        return (weights[:, few] @ self.image[few]).unflatten(1, (3, -1)).transpose(0, 1)
 
 
 def _end(photo: Tensor, width: int) -> Tensor:
@@ -147,13 +150,11 @@ def _followed(left: Tensor, gap: Tensor, right: Tensor) -> float:
 
 def _octaves(image: Tensor) -> list[float]:
     """Energy of the differences between neighbouring means of 32×32, 16×16, … px; `image` is 256 px high."""
-    energies = []
+    energies = [image.square().mean()]
     for _ in range(6):
-        image = image[..., : image.shape[-1] // 2 * 2]
-        coarse = pool(image, image.shape[-2] // 2)
-        energies.append(image.square().mean() - coarse.square().mean())
-        image = coarse
-    return torch.stack(energies[::-1]).clamp(min=0).tolist()
+        image = pool(image, image.shape[-2] // 2)
+        energies.append(image.square().mean())
+    return torch.stack(energies).diff().neg().flip(0).clamp(min=0).tolist()
 
 
 def _low_pass(image: Tensor, frequency: float) -> Tensor:
@@ -238,117 +239,3 @@ def _stiffness(length: int, fixed: int, like: Tensor) -> Tensor:
 
 def _stiffness_at(frequency: float, height: int) -> float:
     return 2 - 2 * math.cos(2 * math.pi * min(frequency, height / 2) / height)
-
-
-def _add_residual(gap: Tensor, left: Tensor, right: Tensor, layers: tuple[Layer, Layer]) -> None:
-    """Add the photos' residual to the gap, in place, where its cells, those of the layers, have theirs.
-
-    Different sources are as good as uncorrelated, so of a mixture only their energies add up; it is divided by the root
-    of what its shares' squares make.
-
-    Args:
-        gap: its low frequencies, (3 h w).
-        left: residual of the photo, (h w 3); `right` alike.
-        layers: of both photos, at the height of `FINEST`.
-    """
-    height, width = gap.shape[-2:]
-    grid = Grid(height, width, layers[1].share.shape, gap.device)
-    share = grid.along_rows(layers[1].share)
-    left_pieces = Pieces(left, layers[0].sources, left.shape[1], grid)
-    right_pieces = Pieces(right, layers[1].sources, -width, grid)
-    for rows in _bands(height, width):
-        of_right = grid.down_columns(share, rows)
-        of_left = 1 - of_right
-        scaled = (of_right.square() + of_left.square()).rsqrt_()
-        for pieces, weight in ((left_pieces, of_left * scaled), (right_pieces, of_right * scaled)):
-            used = weight.any(0).nonzero()[:, 0]
-            if len(used):
-                columns = slice(int(used[0]), int(used[-1]) + 1)
-                strip = pieces.laid(rows, columns).mul_(weight[:, columns, None])
-                gap[:, rows, columns] += strip.permute(2, 0, 1)
-
-
-class Grid:
-    """Where the pixels of a gap lie between the centres of its cells.
-
-    Cells are numbered from 1; beyond the gap's ends lies one more, like the one beside it.
-
-    Args:
-        height: of the gap in px; `width` alike.
-        cells: their number down and across.
-    """
-
-    def __init__(self, height: int, width: int, cells: torch.Size, device: torch.device) -> None:
-        self.height, self.width = height, width
-        self.cell_height, self.cell_width = height / cells[0], width / cells[1]
-        row, column = torch.arange(height, device=device), torch.arange(width, device=device)
-        down, across = (row + 0.5) / self.cell_height + 0.5, (column + 0.5) / self.cell_width + 0.5
-        self.row, self.column = down.long(), across.long()
-        """Of the cell whose centre is the last one before each pixel."""
-        self.row_share, self.column_share = fade(down - self.row), fade(across - self.column)
-        """Of that cell; the next one has the rest."""
-
-    def along_rows(self, cells: Tensor) -> Tensor:
-        """What cells say, for every column of the gap: (i+2 w) from (i j)."""
-        cells = F.pad(cells[None], (1, 1, 1, 1), mode="replicate")[0]
-        return torch.lerp(cells[:, self.column + 1], cells[:, self.column], self.column_share)
-
-    def down_columns(self, cells: Tensor, rows: slice) -> Tensor:
-        """The same, (i+2 w), for some rows of the gap."""
-        row, share = self.row[rows], self.row_share[rows, None]
-        return torch.lerp(cells[row + 1], cells[row], share)
-
-
-class Pieces:
-    """The pieces of a photo that lie in a gap.
-
-    Args:
-        residual: of the photo, (h w 3).
-        sources: at the height of `FINEST`.
-        start: column of the photo where the gap's first one would be.
-        grid: of the gap.
-    """
-
-    def __init__(self, residual: Tensor, sources: Sources, start: int, grid: Grid) -> None:
-        self.grid = grid
-        self.width = residual.shape[1]
-        self.pixels = residual.reshape(-1, 3)
-        cell = torch.arange(len(sources.down), device=residual.device)[:, None]
-        # a cell reaches from the centre of the one before to that of the next, and there its source is in the photo
-        first = ((cell - 0.5) * grid.cell_height).floor().clamp(min=0)
-        last = ((cell + 1.5) * grid.cell_height).ceil().clamp(max=grid.height - 1)
-        down = (sources.down * grid.cell_height).round().minimum(grid.height - 1 - last).maximum(-first)
-        across = (sources.across * grid.cell_width).round() + start
-        down, across = (F.pad(part[None], (1, 1, 1, 1), mode="replicate")[0].long() for part in (down, across))
-
-        column = torch.arange(grid.width, device=residual.device)
-        before, after = (
-            down[:, cells] * self.width + reflected(column + across[:, cells], self.width)
-            for cells in (grid.column, grid.column + 1)
-        )
-        self.sources = before, after
-        """In pixels of the photo from the start of the gap's row: (cells down, gap's width)."""
-        above = before[:-1]
-        self.mixed = (after[:-1] != above) | (before[1:] != above) | (after[1:] != above)
-
-    def laid(self, rows: slice, columns: slice) -> Tensor:
-        """Their residual in a part of the gap, (h w 3): where cells have different sources, these mixed."""
-        grid = self.grid
-        row = grid.row[rows]
-        y = torch.arange(grid.height, device=row.device)[rows] * self.width
-        before, after = (part[:, columns] for part in self.sources)
-        laid = self.pixels.index_select(0, (before[row] + y[:, None]).flatten())
-        mixed = self.mixed[:, columns][row].flatten().nonzero()[:, 0]
-        if len(mixed):
-            i, j = mixed // before.shape[1], mixed % before.shape[1]
-            cell = row[i]
-            four = torch.stack([before[cell, j], after[cell, j], before[cell + 1, j], after[cell + 1, j]])
-            down, across = grid.row_share[rows][i], grid.column_share[columns][j]
-            shares = torch.stack([down * across, down * (1 - across), (1 - down) * across, (1 - down) * (1 - across)])
-            # equal sources add up
-            energy = shares.square().sum(0)
-            for one, other in combinations(range(4), 2):
-                energy += 2 * shares[one] * shares[other] * (four[one] == four[other])
-            parts = self.pixels.index_select(0, (four + y[i]).flatten()).view(4, -1, 3)
-            laid[mixed] = (parts * (shares * energy.rsqrt())[..., None]).sum(0)
-        return laid.view(len(row), -1, 3)

@@ -1,0 +1,201 @@
+"""The photos' high frequencies in the gap, at full resolution.
+
+What the photos have beyond their low frequencies is copied where their pieces lie (as in HiFill, Yi et al., CVPR 2020),
+through overlapping windows. Different sources are as good as uncorrelated, so of a mixture only their energies add up;
+it is divided by the root of what its shares' squares make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby, pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .canvas import reflected
+from .dissolve import Layer
+from .seam import fade
+
+PIXELS_AT_ONCE = 2**16
+"""At full size: few enough to stay in a processor's cache, and in memory that it has already."""
+
+
+def bands(height: int, width: int) -> Iterator[slice]:
+    """The rows of an image, as many at a time as have `PIXELS_AT_ONCE`."""
+    step = max(1, PIXELS_AT_ONCE // width)
+    return (slice(start, min(start + step, height)) for start in range(0, height, step))
+
+
+def add_residual(gap: Tensor, residual: Tensor, left_width: int, layers: tuple[Layer, Layer]) -> None:
+    """Add the photos' residual to the gap, in place, where its cells, those of the layers, have theirs.
+
+    Args:
+        gap: its low frequencies, (3 h w).
+        residual: of both photos side by side, (3 h w).
+        left_width: of the left one.
+        layers: of both photos, at the height of `FINEST`.
+    """
+    height, width = gap.shape[-2:]
+    grid = Grid(height, width, layers[0].share.shape, gap.device)
+    pieces = Pieces(residual, left_width, layers, grid)
+    for cell, rows in grid.bands():
+        pieces.add_to(gap[:, rows], cell, rows)
+
+
+class Grid:
+    """Where the pixels of a gap lie between the centres of its cells.
+
+    Cells are numbered from 1; beyond the gap's ends lies one more, like the one beside it.
+
+    Args:
+        height: of the gap in px; `width` alike.
+        cells: their number down and across.
+    """
+
+    def __init__(self, height: int, width: int, cells: torch.Size, device: torch.device) -> None:
+        self.height, self.width = height, width
+        self.cell_height, self.cell_width = height / cells[0], width / cells[1]
+        rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
+        down, across = (rows + 0.5) / self.cell_height + 0.5, (columns + 0.5) / self.cell_width + 0.5
+        self.row, self.column = down.long(), across.long()
+        """Of the cell whose centre is the last one before each pixel."""
+        self.row_share, self.column_share = fade(down - self.row), fade(across - self.column)
+        """Of that cell; the next one has the rest."""
+
+    def bands(self) -> Iterator[tuple[int, slice]]:
+        """The gap from top to bottom: a row of cells, and the pixels between their centres and those of the next."""
+        start = 0
+        for cell, rows in groupby(self.row.tolist()):
+            end = start + len(list(rows))
+            for part in bands(end - start, self.width):
+                yield cell, slice(start + part.start, start + part.stop)
+            start = end
+
+
+class Pieces:
+    """The pieces of photos that lie in a gap, ready to be copied band by band.
+
+    All that is known of a band's columns stands in lists, one row of cells after the other, and in each the columns
+    that have pieces of the left photo before those that have pieces of the right one. Sources are told in pixels of the
+    residual, from the start of the row.
+
+    Args:
+        residual: of both photos side by side, (3 h w).
+        left_width: of the left one.
+        layers: of both photos, at the height of `FINEST`.
+        grid: of the gap.
+    """
+
+    def __init__(self, residual: Tensor, left_width: int, layers: tuple[Layer, Layer], grid: Grid) -> None:
+        self.residual = residual.flatten(1)
+        row = torch.arange(grid.height, device=residual.device)[:, None]
+        self.row_start = row * residual.shape[-1]
+        self.row_share = grid.row_share[:, None]
+        down, across, weight = torch.stack([_of_cells(layer, grid) for layer in layers], dim=1)
+
+        weight = torch.lerp(weight[..., grid.column + 1], weight[..., grid.column], grid.column_share)
+        used = (weight[:, :-1] + weight[:, 1:] > 0).transpose(0, 1)
+        used = used.cummax(-1).values & used.flip(-1).cummax(-1).values.flip(-1)  # and all between
+        starts, counts = used.int().argmax(-1).tolist(), used.sum(-1).tolist()
+        self.columns = [
+            [slice(start, start + count) for start, count in zip(*of_photos, strict=True)]
+            for of_photos in zip(starts, counts, strict=True)
+        ]
+        """Those of the left and of the right photo, for each row of cells."""
+        cell, photo, column = used.nonzero(as_tuple=True)
+        self.listed = _runs(cell, len(used))
+        """Where a row of cells stands in the lists."""
+        self.weight_above, self.weight_below = weight[photo, cell, column], weight[photo, cell + 1, column]
+
+        places, across = _reflected(across.long(), left_width, residual.shape[-1] - left_width, grid.width)
+        down = down.long() * residual.shape[-1]
+        above = (photo * down.shape[1] + cell) * down.shape[2] + grid.column[column]
+
+        def sources(cell: Tensor, column: Tensor) -> Tensor:
+            return down.take(cell) + places.take(across.take(cell) + column)
+
+        self.sources = sources(above, column)
+
+        mixed = torch.zeros_like(down, dtype=torch.bool)  # from the centre of a cell to those beside and below it
+        for one in (down, across):
+            differs = one[..., 1:] != one[..., :-1]
+            mixed[:, :-1, :-1] |= differs[:, :-1] | differs[:, 1:] | (one[:, :-1, :-1] != one[:, 1:, :-1])
+        chosen = mixed.take(above).nonzero()[:, 0]
+        self.mixed = _runs(cell[chosen], len(used))
+        """Where it stands in the following lists, of the columns whose cells have different sources."""
+        listed_from = torch.tensor([run.start for run in self.listed], device=cell.device)
+        self.place = chosen - listed_from[cell[chosen]]
+        """Their places in the band's lists."""
+        above, column = above[chosen], column[chosen]
+        below = above + down.shape[2]
+        self.four = torch.stack([sources(of_cells, column) for of_cells in (above, below, above + 1, below + 1)])
+        self.share_before = share = grid.column_share[column]
+
+        shares = torch.stack([share, share, 1 - share, 1 - share])
+        energy = shares[:, None] * shares * (self.four[:, None] == self.four)
+        energy = energy.view(2, 2, 2, 2, -1).sum((0, 2))
+        self.energy = torch.stack([energy[0, 0], 2 * energy[0, 1], energy[1, 1]])
+        """Of the sources above, of what they have in common with those below, and of those, …"""
+        share = self.row_share
+        self.energy_share = torch.cat([share.square(), share * (1 - share), (1 - share).square()], dim=1)
+        """… and how much of each there is in a row of pixels."""
+
+    def add_to(self, band: Tensor, cell: int, rows: slice) -> None:
+        """Add their residual to a band of the gap, (3 h w), in place."""
+        listed, mixed = self.listed[cell], self.mixed[cell]
+        start, share = self.row_start[rows], self.row_share[rows]
+        laid = self._pixels(self.sources[listed] + start)
+        if mixed.start < mixed.stop:
+            before, after = self._pixels(self.four[:, None, mixed] + start).unflatten(1, (2, 2)).unbind(1)
+            above, below = torch.lerp(after, before, self.share_before[mixed]).unbind(1)
+            energy = self.energy_share[rows] @ self.energy[:, mixed]
+            mixture = torch.lerp(below, above, share) * energy.rsqrt_()
+            laid.scatter_(-1, self.place[mixed].expand_as(mixture), mixture)
+        laid *= torch.lerp(self.weight_below[listed], self.weight_above[listed], share)
+        left, right = self.columns[cell]
+        of_left, of_right = laid.split([left.stop - left.start, right.stop - right.start], dim=-1)
+        band[..., left] += of_left
+        band[..., right] += of_right
+
+    def _pixels(self, sources: Tensor) -> Tensor:
+        return self.residual.gather(1, sources.flatten().expand(3, -1)).view(3, *sources.shape)
+
+
+def _of_cells(layer: Layer, grid: Grid) -> Tensor:
+    """How far down and across a layer's sources lie, in px, and what they are multiplied by: (3 i+2 j+2)."""
+    cell = torch.arange(len(layer.share), device=layer.share.device)[:, None]
+    # a cell reaches from the centre of the one before to that of the next, and there its source is in the photo
+    highest = ((cell - 0.5) * grid.cell_height).floor().clamp(min=0)
+    lowest = ((cell + 1.5) * grid.cell_height).ceil().clamp(max=grid.height - 1)
+    down = (layer.sources.down * grid.cell_height).round().minimum(grid.height - 1 - lowest).maximum(-highest)
+    across = (layer.sources.across * grid.cell_width).round()
+    weight = layer.share * (layer.share.square() + (1 - layer.share).square()).rsqrt()
+    return F.pad(torch.stack([down, across, weight]), (1, 1, 1, 1), mode="replicate")
+
+
+def _reflected(across: Tensor, left_width: int, right_width: int, gap_width: int) -> tuple[Tensor, Tensor]:
+    """Columns of the photos as they go on for a gap's cells, reflected at their ends.
+
+    Args:
+        across: how far from their own place the cells' sources lie, in px, for the left and the right photo, (2 i j).
+
+    Returns:
+        Columns of both photos side by side, and for each cell where in that list the gap's first column would be.
+    """
+    columns: list[Tensor] = []
+    begins = []
+    for of_photo, first, width, start in zip(
+        across, (0, left_width), (left_width, right_width), (left_width, -gap_width), strict=True
+    ):
+        lowest, highest = (int(limit) + start for limit in of_photo.aminmax())
+        begins.append(of_photo + start - lowest + sum(map(len, columns)))
+        columns.append(first + reflected(torch.arange(lowest, highest + gap_width, device=across.device), width))
+    return torch.cat(columns), torch.stack(begins)
+
+
+def _runs(numbers: Tensor, count: int) -> list[slice]:
+    """Where each of so many numbers stands in a sorted list of them."""
+    ends = [0, *numbers.bincount(minlength=count).cumsum(0).tolist()]
+    return [slice(start, end) for start, end in pairwise(ends)]
