@@ -9,7 +9,6 @@ from wrb.arrangement import (
     ROWS,
     Cutting,
     Matching,
-    Sources,
     choose,
     joint_costs,
     nearby,
@@ -24,47 +23,36 @@ def _seeded():
 
 def test_semi_global_matching_follows_the_path_of_least_cost():
     """On one row of patches, the summed paths are least where the whole row's cost is."""
-    costs = torch.rand(1, 5, 1, 7)
-    joint = joint_costs(costs, 1)[0, :, 0]
+    costs = torch.rand(1, 5, 7)
+    joint = joint_costs(costs, 1)[0]
     best = torch.full((5, 7), torch.inf)
     for sources in torch.cartesian_prod(*[torch.arange(7)] * 5):
-        total = costs[0, torch.arange(5), 0, sources].sum() + (sources.diff() != 1).sum()
+        total = costs[0, torch.arange(5), sources].sum() + (sources.diff() != 1).sum()
         for patch, source in enumerate(sources):
             best[patch, source] = torch.minimum(best[patch, source], total)
     # up to what is the same for all sources of a patch; columns of one patch add nothing
     torch.testing.assert_close(joint - joint.amin(1, keepdim=True), best - best.amin(1, keepdim=True))
 
 
-def test_a_patch_continues_the_one_above_by_the_same_shift():
-    costs = torch.rand(4, 1, 3, 2)
-    joint = joint_costs(costs, 1)[:, 0].flatten(1)
+def test_a_patch_continues_the_one_above_by_the_same_source():
+    costs = torch.rand(4, 1, 6)
+    joint = joint_costs(costs, 1)[:, 0]
     best = torch.full((4, 6), torch.inf)
     for sources in torch.cartesian_prod(*[torch.arange(6)] * 4):
-        total = costs[:, 0].flatten(1)[torch.arange(4), sources].sum() + (sources.diff() != 0).sum()
+        total = costs[torch.arange(4), 0, sources].sum() + (sources.diff() != 0).sum()
         for patch, source in enumerate(sources):
             best[patch, source] = torch.minimum(best[patch, source], total)
     torch.testing.assert_close(joint - joint.amin(1, keepdim=True), best - best.amin(1, keepdim=True))
 
 
-def test_what_is_laid_in_one_row_counts_in_the_others():
-    """Sources are numbered from each patch's own row: one row farther up for a patch that is one row lower."""
-    costs = torch.zeros(2, 6, 3, 12)
-    costs[0, ..., 1, 5] = -0.2  # of the upper row, by no shift
-    costs[1, ..., 0, 5] = -0.2  # of the lower row, the same place by a shift upwards
-    height, width = costs.shape[-2:]
-    chosen = choose(costs, 1)
-    places = torch.stack([chosen[row] // width + row for row in range(2)]), chosen % width
-    laid = [tuple(place) for place in torch.stack(places, dim=-1).flatten(0, 1).tolist()]
-    assert laid.count((1, 5)) == 2  # both rows' first column, as neither knew of the other, and never again
-
-
 def test_sources_are_not_repeated_without_need():
-    costs = torch.zeros(1, 6, 1, 12)
-    costs[..., 3] = -0.2
-    chosen = choose(costs, 1)[0].tolist()
-    assert chosen[0] == 3  # the first takes the best, and is followed
-    assert chosen[:3] == [3, 4, 5]
-    assert chosen.count(3) == 1
+    costs = torch.zeros(2, 6, 12)
+    costs[0, :, 3] = -0.2
+    costs[1, :, 7] = -0.2
+    chosen = choose(costs, 1).tolist()
+    assert chosen[0][:3] == [3, 4, 5]  # the first takes the best, and is followed
+    assert chosen[1][:3] == [7, 8, 9]
+    assert chosen[0].count(3) == 1 and chosen[1].count(7) == 1
 
 
 def test_matches_are_the_sources_of_what_was_cut_out():
@@ -73,9 +61,8 @@ def test_matches_are_the_sources_of_what_was_cut_out():
     matching = Matching(left, right, 16, margin=1)
     matched = matching.match(left[..., 24:40])
     inside = (slice(None), slice(3, -3))  # patches without pixels of the photos beside the gap
-    assert matched.down.shape == (ROWS - 2, 8 + 2)
-    assert (matched.down[inside] == 0).all()
-    assert (matched.across[inside] == 24 - 64).all()
+    assert matched.shape == (ROWS - 2, 8 + 2)
+    assert (matched[inside] == 24 - 64).all()
     torch.testing.assert_close(matching.lay(matched)[..., 4:-4], left[..., 28:36])
 
 
@@ -85,9 +72,8 @@ def finest(left, right, width):
 
 def seen(matching, sources, left_width):
     """The pixels that the sources show, (3 h w)."""
-    height, width = sources.down.shape
-    row = torch.arange(height)[:, None] + sources.down
-    return matching.strip[:, row, left_width + torch.arange(width) + sources.across]
+    height, width = sources.shape
+    return matching.strip[:, torch.arange(height)[:, None], left_width + torch.arange(width) + sources]
 
 
 def test_mirrored_photos_go_on_without_a_step():
@@ -111,11 +97,10 @@ def test_pieces_are_cut_where_they_look_alike():
     for beside in (0, 1):
         second[:, place, line + beside] = first[:, place, line + beside]
     matching = finest(left, right, width)
-    across = torch.full((ROWS, width // step), 10 - 100)
-    across[:, width // step // 2 :] = 20 + 2 * matching.reach
+    cells = torch.full((ROWS, width // step), 10 - 100)
+    cells[:, width // step // 2 :] = 20 + 2 * matching.reach
     laid = (first + second) / 2
-    cut = Cutting(matching, laid, Sources(torch.zeros_like(across), across)).cut()
-    of_second = cut.across == 20 + 2 * matching.reach
+    of_second = Cutting(matching, laid, cells).cut() == 20 + 2 * matching.reach
     # mirrors bridge the ends; between them each row passes once, on the line
     inside = of_second[:, 16:-16]
     torch.testing.assert_close(inside.float().diff(dim=1).abs().sum(1), torch.ones(height))
@@ -133,15 +118,15 @@ def test_a_pixel_chooses_among_the_nearest_cells():
 def test_an_edge_goes_on_by_a_mirror_where_nothing_else_fits():
     left, right = scenery(64, 100)[0], scenery(64, 100)[0]
     matching = finest(left, right, 64)
-    across = torch.full((ROWS, 16), -90)  # pixels from elsewhere in the left photo
-    sources = Cutting(matching, left[..., :64], Sources(torch.zeros_like(across), across)).cut()
+    cells = torch.full((ROWS, 16), -90)  # pixels from elsewhere in the left photo
+    sources = Cutting(matching, left[..., :64], cells).cut()
     gap = seen(matching, sources, 100)
     steps = torch.stack([(gap[..., 0] - left[..., -1]).abs().mean(), (gap[..., -1] - right[..., 0]).abs().mean()])
     assert (steps < 0.5 * (left[..., 11] - left[..., -1]).abs().mean()).all()
-    mirrored = sources.across == 0
+    mirrored = sources == 0
     assert mirrored[:, 0].float().mean() > 0.5
     assert not mirrored[:, MIRRORED * 64 // ROWS :].any()
-    assert (sources.across[:, 16:-16] == -90).all()
+    assert (sources[:, 16:-16] == -90).all()
 
 
 def test_what_lies_beyond_a_photo_is_no_source():
@@ -150,11 +135,6 @@ def test_what_lies_beyond_a_photo_is_no_source():
     inner = 80 + matching.reach
     starts = torch.cat([torch.arange(inner - 3), torch.arange(inner, inner + matching.reach + 80 - 3)])
     starts = starts[torch.randint(len(starts), (ROWS, 32))]
-    cells = Sources(
-        torch.randint(0, 61, (ROWS, 32)) - 4 * torch.arange(ROWS)[:, None], starts - 80 - 4 * torch.arange(32)
-    )
-    sources = Cutting(matching, torch.rand(3, 64, 128), cells).cut()
-    row = torch.arange(64)[:, None] + sources.down
-    column = 80 + torch.arange(128) + sources.across
-    assert 0 <= row.min() and row.max() < 64
+    sources = Cutting(matching, torch.rand(3, 64, 128), starts - 80 - 4 * torch.arange(32)).cut()
+    column = 80 + torch.arange(128) + sources
     assert 0 <= column.min() and column.max() < inner + matching.reach + 80

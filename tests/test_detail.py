@@ -138,7 +138,6 @@ def test_squares_at_hand_need_not_be_scaled_again(width):
     """What the network saw of the photos changes nothing; photos narrower than high are shown to it reflected."""
     for left_width, right_width in ((300, 300), (700, 400), (200, 300)):
         gap, left, right = drawn(width, 300), scenery(300, left_width), scenery(300, right_width)
-        left, right = left * 0.8 + 0.1, right * 0.8 + 0.1  # no overshoot beyond 0..1
         seen = context(left).upright_image, context(right, mirrored=True).upright_image
         expected = add_detail(gap, left, right, width)
         torch.testing.assert_close(add_detail(gap, left, right, width, seen=seen), expected, atol=1e-6, rtol=0)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from wrb.arrangement import FINEST, MIRRORED, ROWS, Sources
+from wrb.arrangement import FINEST, MIRRORED, ROWS
 from wrb.detail import add_detail
 from wrb.dissolve import PASSING, dissolve
 
@@ -13,8 +13,7 @@ IN_LEFT, IN_RIGHT = -100, 2 * REACH + 20
 def sources(cut, width):
     """Of a gap whose left part, up to a column of each row, is from the left photo and the rest from the right."""
     cut = torch.tensor(cut)[:, None]
-    across = torch.where(torch.arange(width) < cut, IN_LEFT, IN_RIGHT)
-    return Sources(torch.zeros_like(across), across)
+    return torch.where(torch.arange(width) < cut, IN_LEFT, IN_RIGHT)
 
 
 @pytest.mark.parametrize("width", [FINEST // 4, 40, 100])
@@ -34,18 +33,16 @@ def test_far_from_a_cut_each_place_is_one_photos_alone():
 
 def test_places_keep_their_sources_and_pieces_go_on_beyond_cuts():
     given = sources([50], 100)
-    given.down[0, :20] = 5
+    given[0, :20] -= 5
     left, right = dissolve(given)
-    assert left.sources.down[0].tolist() == [5] * 20 + [0] * 80
-    assert (left.sources.across == IN_LEFT).all()
-    assert (right.sources.across == IN_RIGHT - 2 * REACH + 100).all()  # from the right photo's own mirror
+    assert left.sources[0].tolist() == [IN_LEFT - 5] * 20 + [IN_LEFT] * 80
+    assert (right.sources == IN_RIGHT - 2 * REACH + 100).all()  # from the right photo's own mirror
 
 
 def test_without_a_piece_in_a_row_a_photo_is_mirrored():
-    given = Sources(torch.full((1, 60), 3), torch.full((1, 60), -70))
-    left, right = dissolve(given)
-    assert (left.sources.down == 3).all() and (left.sources.across == -70).all()
-    assert (right.sources.down == 0).all() and (right.sources.across == 0).all()
+    left, right = dissolve(torch.full((1, 60), -70))
+    assert (left.sources == -70).all()
+    assert (right.sources == 0).all()
     assert (right.share[0, : 60 - PASSING] == 0).all()
 
 

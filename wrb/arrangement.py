@@ -6,14 +6,16 @@ better than many small ones (He and Sun, TPAMI 2014), so patches are matched joi
 (Hirschmüller, TPAMI 2008), and nothing is repeated without need. Then the pieces are cut to each other and to the
 photos where they differ least (Kwatra et al., Graphcut Textures, SIGGRAPH 2003), by semi-global matching again.
 
+Scenery lies in layers, so every place has its source in its own row: how far to the right of the place, in px. Sources
+are numbered along `with_mirrored` of both photos, side by side; the gap's own place is on them where the left photo
+ends, so a source 0 px away is the left photo's mirror. Sources in other rows gained nothing but steps in horizons.
+
 All of it costs the same at any height of the photos.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise, product
 
@@ -34,12 +36,6 @@ FINEST = LEVELS[-1][0]
 CHANGE = 0.7
 """Cost where a patch does not continue its neighbour's source, in mean variances of the photos' patches: the unit of
 the costs below."""
-
-ANOTHER_ROW = 1000
-"""Cost of a source as far above or below as the gap is high. Scenery lies in layers."""
-
-OTHER_ROWS = 0.04
-"""How far above or below sources are looked for, as a share of the height: there they cost what two changes do."""
 
 REUSE = 0.6
 """Cost of a source that is laid already."""
@@ -78,21 +74,6 @@ POLISHING = 1
 """How often each pixel chooses again at the end."""
 
 
-@dataclass(frozen=True)
-class Sources:
-    """Where each place of a gap has its pixels from: how far below and to the right of its own its source lies, in px.
-
-    Sources are numbered along `with_mirrored` of both photos, side by side; the gap's own place is on them where the
-    left photo ends. So a source 0 px away is the left photo's mirror.
-    """
-
-    down: Tensor
-    """Whole numbers, (h w)."""
-
-    across: Tensor
-    """Likewise."""
-
-
 def with_mirrored(left: Tensor, right: Tensor, reach: int) -> tuple[Tensor, Tensor]:
     """Photos, (3 h w), with their first `reach` px beyond the gap's edges: all that sources are taken from."""
     return torch.cat([left, left[..., -reach:].flip(-1)], dim=-1), torch.cat(
@@ -110,7 +91,7 @@ def scale(image: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(image[None], (height, width), mode="bicubic", antialias=True)[0]
 
 
-def arrange(left: Tensor, gap: Tensor, right: Tensor, low_pass: Callable[[Tensor], Tensor]) -> Sources:
+def arrange(left: Tensor, gap: Tensor, right: Tensor, low_pass: Callable[[Tensor], Tensor]) -> Tensor:
     """Find a source for each place of a gap.
 
     Args:
@@ -121,7 +102,7 @@ def arrange(left: Tensor, gap: Tensor, right: Tensor, low_pass: Callable[[Tensor
         low_pass: keeps of an image what guides the matching.
 
     Returns:
-        (`FINEST` w), in px at that height.
+        Whole numbers, (`FINEST` w), in px at that height.
     """
     left, gap, right = (pool(part, FINEST) for part in (left, gap, right))
     laid = pool(gap, LEVELS[0][0])
@@ -133,9 +114,8 @@ def arrange(left: Tensor, gap: Tensor, right: Tensor, low_pass: Callable[[Tensor
         matched = matching.match(laid)
         laid = matching.lay(matched)
     # patches that would reach beyond the top, the bottom or `margin` cells into the photos were not matched
-    row = torch.arange(ROWS, device=gap.device).sub(margin).clamp(0, len(matched.down) - 1)
-    cells = Sources(matched.down[row, margin:-margin], matched.across[row, margin:-margin])
-    return Cutting(matching, laid, cells).cut()
+    row = torch.arange(ROWS, device=gap.device).sub(margin).clamp(0, len(matched) - 1)
+    return Cutting(matching, laid, matched[row, margin:-margin]).cut()
 
 
 class Matching:
@@ -164,7 +144,6 @@ class Matching:
         self.unit = 3 * self.size**2 * CHANGE * self.variance
 
         height, left_width = left.shape[-2:]
-        self.farthest = math.ceil(OTHER_ROWS * height)  # rows that a source lies above or below
         self.both = torch.cat(self.photos, dim=-1)
         places = torch.arange(max(height, left_width + width, self.both.shape[-1]), device=left.device)
         self.top = places[: height - self.size + 1 : self.step, None]
@@ -172,42 +151,35 @@ class Matching:
         starts = places[: self.both.shape[-1] - self.size + 1]
         self.source_start = starts + 2 * self.reach * (starts >= left_width)
 
-        sums = F.avg_pool2d(self.both.square().sum(0)[None], (self.size, 1), stride=1) * self.size
+        sums = F.avg_pool2d(self.both.square().sum(0)[None], (self.size, 1), (self.step, 1)) * self.size
         squares = F.conv2d(sums, self.weights[:, None, None])
         squares[..., left_width - self.size + 1 : left_width] = NEVER  # across both photos
-        squares = F.pad(squares, (0, 0, self.farthest, self.farthest), value=NEVER)
-        rows = torch.arange(-self.farthest, self.farthest + 1, device=left.device)
-        squares = rearrange(squares.unfold(1, len(rows), self.step), "j i x y -> i j y x")
-        self.fixed = squares / self.unit + ANOTHER_ROW * (rows / height).square()[:, None]
+        self.fixed = squares.transpose(0, 1) / self.unit
 
     def _variance(self, photo: Tensor) -> Tensor:
         mean, mean_square = (F.avg_pool2d(image[None], self.size, 1) for image in (photo, photo.square()))
         return (mean_square - mean.square()).mean()
 
-    def match(self, laid: Tensor) -> Sources:
-        """Of the patches of a gap, (3 h w): (patches down, patches across)."""
+    def match(self, laid: Tensor) -> Tensor:
+        """The sources of the patches of a gap, (3 h w): (patches down, patches across)."""
         left, right = self.photos
         canvas = torch.cat([left[..., -self.beside :], laid, right[..., : self.beside]], dim=-1)
-        patches = F.unfold(canvas[None], self.size, stride=self.step)
-        num_down, num_across = len(self.top), len(self.weights)
-        patches = rearrange(patches, "1 (c y x) (i j) -> i j c y x", c=3, y=self.size, j=num_across)
-        # with the rows of the photos that are near enough
-        bands = F.pad(self.both, (0, 0, self.farthest, self.farthest))
-        bands = bands.unfold(1, self.size + 2 * self.farthest, self.step)
-        bands = rearrange(bands, "c i x y -> 1 (i c) y x")
-        products = F.conv2d(bands, (patches * self.weights[:, None, None]).flatten(0, 1), groups=num_down)
-        products = rearrange(products, "1 (i j) y x -> i j y x", j=num_across)
+        patches = canvas.unfold(1, self.size, self.step).unfold(2, self.size, self.step) * self.weights[:, None]
+        bands = self.both.unfold(1, self.size, self.step)
+        products = F.conv1d(
+            rearrange(bands, "c i x y -> 1 (i c y) x"),
+            rearrange(patches, "c i j y x -> (i j) (c y) x"),
+            groups=len(self.top),
+        )
         # squared differences, but for what is the same for all sources of a patch
-        costs = torch.addcmul(self.fixed, products, -2 / self.unit)
-        source = choose(joint_costs(costs, self.step), self.step)
-        num_sources = len(self.source_start)
-        return Sources(source // num_sources - self.farthest, self.source_start[source % num_sources] - self.start)
+        costs = torch.addcmul(self.fixed, products.view_as(self.fixed), -2 / self.unit)
+        return self.source_start[choose(joint_costs(costs, self.step), self.step)] - self.start
 
-    def lay(self, matched: Sources) -> Tensor:
+    def lay(self, matched: Tensor) -> Tensor:
         """The gap that the patches' sources make, (3 h w): where patches overlap, their mean."""
         inside = torch.arange(self.size, device=self.top.device)
-        row = (self.top + matched.down)[..., None, None] + inside[:, None]
-        column = (self.start + matched.across)[..., None, None] + inside
+        row = self.top[..., None, None] + inside[:, None]
+        column = (self.start + matched)[..., None, None] + inside
         patches = rearrange(self.strip[:, row, column], "c i j y x -> 1 (c y x) (i j)")
         size = self.strip.shape[-2], self.width + 2 * self.beside
         total = F.fold(patches, size, self.size, stride=self.step)
@@ -219,10 +191,9 @@ def joint_costs(costs: Tensor, step: int) -> Tensor:
     """Add to each cost what it takes at least to come to it along row and column.
 
     Args:
-        costs: of each source, so many rows below and so many columns along the photos (y x), for each patch (i j):
-            (i j y x).
+        costs: of each source, so many columns along the photos, for each patch (i j): (i j x).
         step: how much farther along lies the source of the next patch in a row that continues one; any other source
-            costs 1 more.
+            costs 1 more. Below a patch, the same source continues it.
     """
 
     def down(path: Tensor, _: int) -> Tensor:
@@ -230,63 +201,50 @@ def joint_costs(costs: Tensor, step: int) -> Tensor:
 
     def across(path: Tensor, _: int) -> Tensor:
         change = torch.ones_like(path)
-        change[0, ..., step:] = path[0, ..., :-step]
-        change[1, ..., :-step] = path[1, ..., step:]
+        change[0, :, step:] = path[0, :, :-step]
+        change[1, :, :-step] = path[1, :, step:]
         return change.clamp_(max=1)
 
     total = -3 * costs  # the four paths count the patch's own cost once each
-    add_paths(total, costs, down, num_dimensions=2)
-    add_paths(total.transpose(0, 1), costs.transpose(0, 1), across, num_dimensions=2)
+    add_paths(total, costs, down)
+    add_paths(total.transpose(0, 1), costs.transpose(0, 1), across)
     return total
 
 
-def add_paths(total: Tensor, costs: Tensor, arriving: Callable[[Tensor, int], Tensor], *, num_dimensions: int) -> None:
+def add_paths(total: Tensor, costs: Tensor, arriving: Callable[[Tensor, int], Tensor]) -> None:
     """Add to `total`, in place, the least cost at which each source is come to along the first axis, from both ends.
 
     Args:
         total: like `costs`.
-        costs: of each source, in the last `num_dimensions` axes, at each place.
+        costs: of each source, in the last axis, at each place.
         arriving: the least costs of coming to each source, given those up to the place before less their least one,
             of the path forward and of that backward, and the number of the step.
     """
-    sources = tuple(range(-num_dimensions, 0))
     paths = torch.stack([costs, costs.flip(0)], dim=1)  # both at once: small operations take the time here
     for step, (path, here) in enumerate(pairwise(paths.unbind())):
-        here += arriving(path - path.amin(sources, keepdim=True), step)
+        here += arriving(path - path.amin(-1, keepdim=True), step)
     forward, backward = paths.unbind(1)
     total += forward
     total += backward.flip(0)
 
 
 def choose(costs: Tensor, step: int) -> Tensor:
-    """The best source of each patch, (i j), of `joint_costs`, (i j y x): column by column from both ends, as reuse
-    costs.
-
-    Returns:
-        Sources numbered along the rows y.
-    """
-    num_down, num_across, height, width = costs.shape
+    """The best source of each patch, (i j), by their joint costs, (i j x), and what reuse costs: from both ends on."""
+    num_down, num_across, width = costs.shape
     margin = step - 1
-    used = costs.new_zeros((num_down - 1) * step + height + 2 * margin, width + 2 * margin)
-    near = torch.arange(-margin, step, device=costs.device)
-    overlap = 1 - near.abs() / step
-    overlap = REUSE * (overlap[:, None] * overlap).repeat(num_down, 1, 1).flatten()
-    near = (near[:, None] * used.shape[1] + near).flatten()
-    patches = torch.arange(num_down, device=costs.device)
-    first = (patches * step + margin) * used.shape[1] + margin
-    reuse = used[margin : used.shape[0] - margin, margin : used.shape[1] - margin].unfold(0, height, step).mT
+    used = costs.new_zeros(num_down, width + 2 * margin)
+    near = torch.arange(2 * margin + 1, device=costs.device)
+    overlap = (REUSE * (1 - (near - margin).abs() / step)).expand(num_down, -1)
     chosen = torch.empty(num_down, num_across, dtype=torch.long, device=costs.device)
     for column in sorted(range(num_across), key=lambda column: min(column, num_across - 1 - column)):
-        total = (costs[:, column] + reuse).flatten(1)
+        total = costs[:, column] + used[:, margin : width + margin]
         to_edge = -1 if 2 * column < num_across else 1
         if 0 <= column + to_edge < num_across:
-            beside = chosen[:, column + to_edge, None]
-            x = beside % width - to_edge * step
-            gain = -FOLLOWING * ((x >= 0) & (x < width))
-            total.scatter_add_(1, (beside - to_edge * step).clamp(0, height * width - 1), gain)
+            continuing = chosen[:, column + to_edge, None] - to_edge * step
+            gain = -FOLLOWING * ((continuing >= 0) & (continuing < width))
+            total.scatter_add_(1, continuing.clamp(0, width - 1), gain)
         best = chosen[:, column] = total.argmin(1)
-        places = first + best // width * used.shape[1] + best % width
-        used.mul_(FADING).view(-1).index_add_(0, (places[:, None] + near).flatten(), overlap)
+        used.mul_(FADING).scatter_add_(1, best[:, None] + near, overlap)
     return chosen
 
 
@@ -300,7 +258,7 @@ class Cutting:
         cells: their sources, (`ROWS` cells).
     """
 
-    def __init__(self, matching: Matching, laid: Tensor, cells: Sources) -> None:
+    def __init__(self, matching: Matching, laid: Tensor, cells: Tensor) -> None:
         self.matching = matching
         self.laid = laid
         (left, right), reach, step = matching.photos, matching.reach, matching.step
@@ -309,17 +267,16 @@ class Cutting:
         first, last = left_width + reach, matching.strip.shape[-1]  # where the sources of left and right end
 
         rows, columns = (torch.arange(length, device=laid.device) for length in (height, width))
-        in_left = left_width + columns[::step] + cells.across < first
-        choices = nearby(torch.stack([cells.down, cells.across, in_left]))
+        in_left = left_width + columns[::step] + cells < first
+        choices = nearby(torch.stack([cells, in_left]))
         choices = choices.repeat_interleave(step, -2).repeat_interleave(step, -1)
         at_left = columns < width / 2
-        mirror = torch.stack([torch.zeros_like(columns), torch.where(at_left, 0, 2 * reach - width), at_left])
-        mirror = mirror[:, None, None].expand(-1, 1, height, -1)
-        self.down, self.across, in_left = torch.cat([choices, mirror], dim=1)
+        mirror = torch.stack([torch.where(at_left, 0, 2 * reach - width), at_left])
+        self.sources, in_left = torch.cat([choices, mirror[:, None, None].expand(-1, 1, height, -1)], dim=1)
 
-        self.row, self.column = rows[:, None] + self.down, left_width + columns + self.across
+        self.row, self.column = rows[:, None], left_width + columns + self.sources
         start, end = first * (1 - in_left), torch.where(in_left > 0, first, last)
-        outside = (self.row < 0) | (self.row >= height) | (self.column < start) | (self.column >= end)
+        outside = (self.column < start) | (self.column >= end)
         self.here = self._seen(0, 0)
         self.costs = MISFIT * (self.here - laid).square().sum(1) + NEVER * outside
         self.costs[-1] += BRIDGE * matching.variance / reach * columns.minimum(columns.flip(0))
@@ -332,7 +289,7 @@ class Cutting:
         row, column = (self.row + below).clamp(0, height - 1), (self.column + right_of).clamp(0, width - 1)
         return self.matching.strip[:, row, column].transpose(0, 1)
 
-    def cut(self) -> Sources:
+    def cut(self) -> Tensor:
         """The best source of each pixel, (h w)."""
         costs = rearrange(self.costs, "n h w -> h w n")
         below, right_of = self._seams(1, 0), self._seams(0, 1)
@@ -342,21 +299,21 @@ class Cutting:
             (total.transpose(0, 1), costs.transpose(0, 1), right_of.transpose(0, 1)),
         ):
             steps = torch.stack([seams, seams.flip(0).mT], dim=1).unbind()
-            add_paths(own, along, partial(_arriving, steps), num_dimensions=1)
-        chosen = _without_crumbs(total.argmin(-1), costs, below, right_of)[None]
-        return Sources(self.down.gather(0, chosen)[0], self.across.gather(0, chosen)[0])
+            add_paths(own, along, partial(_arriving, steps))
+        chosen = _without_crumbs(total.argmin(-1), costs, below, right_of)
+        return self.sources.gather(0, chosen[None])[0]
 
     def _seams(self, below: int, right_of: int) -> Tensor:
         """What it costs to cut between each source of a pixel and each of the next one in that direction: (h w n n)."""
         parts = self.here, self._seen(below, right_of), self._seen(-below, -right_of)
         here, after, before = (rearrange(part, "n c h w -> h w n c") for part in parts)
-        source = rearrange(torch.stack([self.down, self.across]), "c n h w -> h w n c")
+        source = rearrange(self.sources, "n h w -> h w n")
         height, width = self.laid.shape[-2:]
         one = slice(height - below), slice(width - right_of)
         other = slice(below, height), slice(right_of, width)
         # what both pixels see of one's source, and of the other's
         seams = torch.cdist(torch.cat([here, after], -1)[one], torch.cat([before, here], -1)[other]).square_()
-        differs = (source[one][:, :, :, None] != source[other][:, :, None]).any(-1)
+        differs = source[one][..., None] != source[other][:, :, None]
         return seams.add_(CUT * self.matching.variance * differs)
 
 

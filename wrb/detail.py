@@ -83,8 +83,8 @@ def _detail(out: Tensor, gap: Tensor, left: Tensor, right: Tensor, seen: Sequenc
     if seen and {left_cells, right_cells} == {ROWS} and {left_width, right_width} == {height}:
         left_small, right_small = seen
     else:
-        left_small = scale(left, IMAGE_SIZE, left_cells * IMAGE_SIZE // ROWS)
-        right_small = scale(right, IMAGE_SIZE, right_cells * IMAGE_SIZE // ROWS)
+        left_small = scale(left, IMAGE_SIZE, left_cells * IMAGE_SIZE // ROWS).clamp(0, 1)
+        right_small = scale(right, IMAGE_SIZE, right_cells * IMAGE_SIZE // ROWS).clamp(0, 1)
     gap_small = meet_edges(gap_small[None], left_small[None, ..., -1:], right_small[None, ..., :1])[0]
     followed = _followed(left_small, gap_small, right_small)
     guidance = min(followed, GUIDING)
@@ -205,13 +205,12 @@ def _gradients(photo: Tensor, layer: Layer, start: int, factor: int) -> tuple[Te
         start: column of the photo where the gap's first one would be.
         factor: of the height.
     """
-    share, down, across = (
-        part.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
-        for part in (layer.share, layer.sources.down * factor, layer.sources.across * factor)
+    share, sources = (
+        part.repeat_interleave(factor, 0).repeat_interleave(factor, 1) for part in (layer.share, layer.sources * factor)
     )
     height, width = share.shape
-    row = torch.arange(height, device=photo.device)[:, None] + down
-    column = torch.arange(width, device=photo.device) + start + across
+    row = torch.arange(height, device=photo.device)[:, None]
+    column = torch.arange(width, device=photo.device) + start + sources
 
     def source(below: int, right_of: int) -> Tensor:
         return photo[:, (row + below).clamp(0, height - 1), reflected(column + right_of, photo.shape[-1])]

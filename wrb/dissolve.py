@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .arrangement import FINEST, MIRRORED, ROWS, Sources
+from .arrangement import FINEST, MIRRORED, ROWS
 from .seam import fade
 
 PASSING = FINEST // 4
@@ -35,19 +35,19 @@ class Layer:
     its own ends: one 0 px away is the mirror.
     """
 
-    sources: Sources
-    """Of every place of the gap, also of those that are the other photo's."""
+    sources: Tensor
+    """Of every place of the gap, also of those that are the other photo's, (h w)."""
 
     share: Tensor
     """How much of a place is this photo's, (h w) in 0..1. Both photos' shares add up to 1."""
 
 
-def dissolve(sources: Sources) -> tuple[Layer, Layer]:
+def dissolve(sources: Tensor) -> tuple[Layer, Layer]:
     """The left and the right photo's parts in a gap, from the sources that `arrangement.arrange` has found."""
-    height, width = sources.across.shape
+    width = sources.shape[1]
     reach = MIRRORED * FINEST // ROWS
-    place = torch.arange(width, device=sources.across.device)
-    in_right = place + sources.across >= reach
+    place = torch.arange(width, device=sources.device)
+    in_right = place + sources >= reach
     layers = []
     for inside, mirror in ((~in_right, 0), (in_right, 2 * reach - width)):
         before = torch.where(inside, place, -width).cummax(1).values
@@ -55,8 +55,7 @@ def dissolve(sources: Sources) -> tuple[Layer, Layer]:
         nearest = torch.where(place - before <= after - place, before, after)
         found = (nearest >= 0) & (nearest < width)
         nearest = torch.where(found, nearest, place)
-        down, across = sources.down.gather(1, nearest), sources.across.gather(1, nearest) - mirror
-        layers.append(Sources(down * found, across * found))
+        layers.append((sources.gather(1, nearest) - mirror) * found)
     share = _smoothed(in_right)
     return Layer(layers[0], 1 - share), Layer(layers[1], share)
 

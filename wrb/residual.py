@@ -78,8 +78,8 @@ class Pieces:
     """The pieces of photos that lie in a gap, ready to be copied band by band.
 
     All that is known of a band's columns stands in lists, one row of cells after the other, and in each the columns
-    that have pieces of the left photo before those that have pieces of the right one. Sources are told in pixels of the
-    residual, from the start of the row.
+    that have pieces of the left photo before those that have pieces of the right one. Sources are columns of the
+    residual.
 
     Args:
         residual: of both photos side by side, (3 h w).
@@ -89,11 +89,9 @@ class Pieces:
     """
 
     def __init__(self, residual: Tensor, left_width: int, layers: tuple[Layer, Layer], grid: Grid) -> None:
-        self.residual = residual.flatten(1)
-        row = torch.arange(grid.height, device=residual.device)[:, None]
-        self.row_start = row * residual.shape[-1]
+        self.residual = residual
         self.row_share = grid.row_share[:, None]
-        down, across, weight = torch.stack([_of_cells(layer, grid) for layer in layers], dim=1)
+        offset, weight = torch.stack([_of_cells(layer, grid) for layer in layers], dim=1)
 
         weight = torch.lerp(weight[..., grid.column + 1], weight[..., grid.column], grid.column_share)
         used = (weight[:, :-1] + weight[:, 1:] > 0).transpose(0, 1)
@@ -109,19 +107,17 @@ class Pieces:
         """Where a row of cells stands in the lists."""
         self.weight_above, self.weight_below = weight[photo, cell, column], weight[photo, cell + 1, column]
 
-        places, across = _reflected(across.long(), left_width, residual.shape[-1] - left_width, grid.width)
-        down = down.long() * residual.shape[-1]
-        above = (photo * down.shape[1] + cell) * down.shape[2] + grid.column[column]
+        places, offset = _reflected(offset.long(), left_width, residual.shape[-1] - left_width, grid.width)
+        above = (photo * offset.shape[1] + cell) * offset.shape[2] + grid.column[column]
 
         def sources(cell: Tensor, column: Tensor) -> Tensor:
-            return down.take(cell) + places.take(across.take(cell) + column)
+            return places.take(offset.take(cell) + column)
 
         self.sources = sources(above, column)
 
-        mixed = torch.zeros_like(down, dtype=torch.bool)  # from the centre of a cell to those beside and below it
-        for one in (down, across):
-            differs = one[..., 1:] != one[..., :-1]
-            mixed[:, :-1, :-1] |= differs[:, :-1] | differs[:, 1:] | (one[:, :-1, :-1] != one[:, 1:, :-1])
+        differs = offset[..., 1:] != offset[..., :-1]
+        mixed = torch.zeros_like(offset, dtype=torch.bool)  # from the centre of a cell to those beside and below it
+        mixed[:, :-1, :-1] = differs[:, :-1] | differs[:, 1:] | (offset[:, :-1, :-1] != offset[:, 1:, :-1])
         chosen = mixed.take(above).nonzero()[:, 0]
         self.mixed = _runs(cell[chosen], len(used))
         """Where it stands in the following lists, of the columns whose cells have different sources."""
@@ -129,14 +125,14 @@ class Pieces:
         self.place = chosen - listed_from[cell[chosen]]
         """Their places in the band's lists."""
         above, column = above[chosen], column[chosen]
-        below = above + down.shape[2]
-        self.four = torch.stack([sources(of_cells, column) for of_cells in (above, below, above + 1, below + 1)])
+        below = above + offset.shape[2]
+        self.four = torch.stack([sources(of_cells, column) for of_cells in (above, below, above + 1, below + 1)], dim=1)
         self.share_before = share = grid.column_share[column]
 
-        shares = torch.stack([share, share, 1 - share, 1 - share])
-        energy = shares[:, None] * shares * (self.four[:, None] == self.four)
-        energy = energy.view(2, 2, 2, 2, -1).sum((0, 2))
-        self.energy = torch.stack([energy[0, 0], 2 * energy[0, 1], energy[1, 1]])
+        shares = torch.stack([share, share, 1 - share, 1 - share], dim=1)
+        energy = shares[:, None] * shares[..., None] * (self.four[:, None] == self.four[..., None])
+        energy = energy.view(-1, 2, 2, 2, 2).sum((1, 3))
+        self.energy = torch.stack([energy[:, 0, 0], 2 * energy[:, 0, 1], energy[:, 1, 1]])
         """Of the sources above, of what they have in common with those below, and of those, …"""
         share = self.row_share
         self.energy_share = torch.cat([share.square(), share * (1 - share), (1 - share).square()], dim=1)
@@ -145,11 +141,11 @@ class Pieces:
     def add_to(self, band: Tensor, cell: int, rows: slice) -> None:
         """Add their residual to a band of the gap, (3 h w), in place."""
         listed, mixed = self.listed[cell], self.mixed[cell]
-        start, share = self.row_start[rows], self.row_share[rows]
-        laid = self._pixels(self.sources[listed] + start)
+        share = self.row_share[rows]
+        laid = self._pixels(rows, self.sources[listed])
         if mixed.start < mixed.stop:
-            before, after = self._pixels(self.four[:, None, mixed] + start).unflatten(1, (2, 2)).unbind(1)
-            above, below = torch.lerp(after, before, self.share_before[mixed]).unbind(1)
+            parts = self._pixels(rows, self.four[mixed].T.flatten()).unflatten(-1, (2, 2, -1))
+            above, below = torch.lerp(parts[:, :, 1], parts[:, :, 0], self.share_before[mixed]).unbind(2)
             energy = self.energy_share[rows] @ self.energy[:, mixed]
             mixture = torch.lerp(below, above, share) * energy.rsqrt_()
             laid.scatter_(-1, self.place[mixed].expand_as(mixture), mixture)
@@ -159,27 +155,23 @@ class Pieces:
         band[..., left] += of_left
         band[..., right] += of_right
 
-    def _pixels(self, sources: Tensor) -> Tensor:
-        return self.residual.gather(1, sources.flatten().expand(3, -1)).view(3, *sources.shape)
+    def _pixels(self, rows: slice, columns: Tensor) -> Tensor:
+        band = self.residual[:, rows]
+        return band.gather(-1, columns.expand(*band.shape[:-1], -1))
 
 
 def _of_cells(layer: Layer, grid: Grid) -> Tensor:
-    """How far down and across a layer's sources lie, in px, and what they are multiplied by: (3 i+2 j+2)."""
-    cell = torch.arange(len(layer.share), device=layer.share.device)[:, None]
-    # a cell reaches from the centre of the one before to that of the next, and there its source is in the photo
-    highest = ((cell - 0.5) * grid.cell_height).floor().clamp(min=0)
-    lowest = ((cell + 1.5) * grid.cell_height).ceil().clamp(max=grid.height - 1)
-    down = (layer.sources.down * grid.cell_height).round().minimum(grid.height - 1 - lowest).maximum(-highest)
-    across = (layer.sources.across * grid.cell_width).round()
+    """How far a layer's sources lie, in px, and what they are multiplied by: (2 i+2 j+2)."""
     weight = layer.share * (layer.share.square() + (1 - layer.share).square()).rsqrt()
-    return F.pad(torch.stack([down, across, weight]), (1, 1, 1, 1), mode="replicate")
+    offset = (layer.sources * grid.cell_width).round()
+    return F.pad(torch.stack([offset, weight]), (1, 1, 1, 1), mode="replicate")
 
 
-def _reflected(across: Tensor, left_width: int, right_width: int, gap_width: int) -> tuple[Tensor, Tensor]:
+def _reflected(offset: Tensor, left_width: int, right_width: int, gap_width: int) -> tuple[Tensor, Tensor]:
     """Columns of the photos as they go on for a gap's cells, reflected at their ends.
 
     Args:
-        across: how far from their own place the cells' sources lie, in px, for the left and the right photo, (2 i j).
+        offset: how far from their own place the cells' sources lie, in px, for the left and the right photo, (2 i j).
 
     Returns:
         Columns of both photos side by side, and for each cell where in that list the gap's first column would be.
@@ -187,11 +179,11 @@ def _reflected(across: Tensor, left_width: int, right_width: int, gap_width: int
     columns: list[Tensor] = []
     begins = []
     for of_photo, first, width, start in zip(
-        across, (0, left_width), (left_width, right_width), (left_width, -gap_width), strict=True
+        offset, (0, left_width), (left_width, right_width), (left_width, -gap_width), strict=True
     ):
         lowest, highest = (int(limit) + start for limit in of_photo.aminmax())
         begins.append(of_photo + start - lowest + sum(map(len, columns)))
-        columns.append(first + reflected(torch.arange(lowest, highest + gap_width, device=across.device), width))
+        columns.append(first + reflected(torch.arange(lowest, highest + gap_width, device=offset.device), width))
     return torch.cat(columns), torch.stack(begins)
 
 
