@@ -26,7 +26,7 @@ help:
 	@echo "make clean       remove everything that make has set up"
 
 demo: .venv/runtime.stamp
-	$(BIN)/python -m wrb samples/wrb_sample_desert.jpg samples/wrb_sample_lake.jpg -o panorama.png
+	$(BIN)/python -m wrb samples/wrb_sample_tea_gardens.jpg samples/wrb_sample_lake.jpg -o panorama.png
 
 # The tests' networks are tiny: on a busy machine, threads that wait for each other make them many times slower. Two
 # processes, each with whole files of tests, do better; those in ComfyUI share one ComfyUI and go one by one.
