@@ -55,10 +55,12 @@ class Grid:
     """
 
     def __init__(self, height: int, width: int, cells: torch.Size, device: torch.device) -> None:
-        self.height, self.width = height, width
-        self.cell_height, self.cell_width = height / cells[0], width / cells[1]
-        rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
-        down, across = (rows + 0.5) / self.cell_height + 0.5, (columns + 0.5) / self.cell_width + 0.5
+        self.width = width
+        self.cell_width = width / cells[1]
+        down, across = (
+            (torch.arange(length, device=device) + 0.5) * count / length + 0.5
+            for length, count in zip((height, width), cells, strict=True)
+        )
         self.row, self.column = down.long(), across.long()
         """Of the cell whose centre is the last one before each pixel."""
         self.row_share, self.column_share = fade(down - self.row), fade(across - self.column)
