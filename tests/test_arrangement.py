@@ -6,6 +6,7 @@ from wrb.arrangement import (
     CHOICES,
     FINEST,
     MIRRORED,
+    NEAR,
     ROWS,
     Cutting,
     Matching,
@@ -60,10 +61,21 @@ def test_matches_are_the_sources_of_what_was_cut_out():
     left, right = scenery(32, 64)[0], scenery(32, 32)[0]
     matching = Matching(left, right, 16, margin=1)
     matched = matching.match(left[..., 24:40])
-    inside = (slice(None), slice(3, -3))  # patches without pixels of the photos beside the gap
+    inside = (slice(None), slice(3, -3))  # patches away from the edges, where the nearer photo is preferred
     assert matched.shape == (ROWS - 2, 8 + 2)
     assert (matched[inside] == 24 - 64).all()
-    torch.testing.assert_close(matching.lay(matched)[..., 4:-4], left[..., 28:36])
+    torch.testing.assert_close(matching.lay(matched)[..., 6:-6], left[..., 30:34])
+
+
+def test_the_farther_photo_is_no_choice_at_an_edge():
+    """Both photos hold what the gap shows, so it alone decides which one is taken where."""
+    photo = scenery(32, 64)[0]
+    matching = Matching(photo, photo, 32, margin=1)
+    matched = matching.match(photo[..., :32])
+    in_right = matching.start + matched >= 64 + matching.reach
+    num_near = NEAR - 1  # whose middle is less than that many cells from the edge, outside of it or in it
+    assert not in_right[:, :num_near].any()
+    assert in_right[:, -num_near:].all()
 
 
 def finest(left, right, width):

@@ -154,10 +154,18 @@ def test_it_writes_where_it_is_told_to(height, strength):
 
 
 def test_sides_are_views_or_whole_photos():
-    """`fill_gap` passes parts of the panorama; only the squares next to the gap count."""
+    """`fill_gap` passes parts of the panorama; if the gap is no wider, only the squares next to it count."""
     gap, left, right = drawn(300, 300), scenery(300, 700), scenery(300, 900)
     squares = add_detail(gap, left[..., -300:].contiguous(), right[..., :300].contiguous(), 300)
     assert torch.equal(add_detail(gap, left, right, 300), squares)
+
+
+def test_a_wide_gap_takes_from_as_much_of_the_photos():
+    gap, left, right = drawn(600, 300), scenery(300, 700), scenery(300, 900)
+    wide = add_detail(gap, left[..., -600:].contiguous(), right[..., :600].contiguous(), 600)
+    assert torch.equal(add_detail(gap, left, right, 600), wide)
+    squares = add_detail(gap, left[..., -300:].contiguous(), right[..., :300].contiguous(), 600)
+    assert (squares - wide).abs().mean() > 0.01
 
 
 MEASURE_MEMORY = """

@@ -33,21 +33,25 @@ LEVELS = ((16, 2), (32, 2), (64, 1))
 FINEST = LEVELS[-1][0]
 """The height in px at which sources are told."""
 
-CHANGE = 0.7
+CHANGE = 2
 """Cost where a patch does not continue its neighbour's source, in mean variances of the photos' patches: the unit of
 the costs below."""
 
 REUSE = 0.6
 """Cost of a source that is laid already."""
 
-FADING = 0.97
-"""What a column of cells later remains of that: a repeat far away is hard to see."""
-
 FOLLOWING = 0.5
 """Gain of a patch that continues what is already laid beside it."""
 
-EDGE = 4
+EDGE = 10
 """How much more a photo's pixel counts than the gap's beside it, so that the gap continues it."""
+
+FARTHER = 5
+"""Cost of the farther photo at a photo's edge; of a pixel, in variances of the photos. Where photos meet, both show
+for a while, and the nearer one would be its own mirror there."""
+
+NEAR = 3
+"""How many cells from the edge none of that is left."""
 
 NEVER = 1e7
 
@@ -61,8 +65,9 @@ FEWEST_CELLS = max(MIRRORED, max(2 * margin + 1 for _, margin in LEVELS))
 CHOICES = 4
 """How many of the sources around it a pixel can have."""
 
-BRIDGE = 2
-"""Cost of a pixel of a mirrored photo that many cells from its edge, in variances of the photos like those below."""
+BRIDGE = 1
+"""Cost of a mirrored pixel at the photo's edge, in variances of the photos like those below; as far as `MIRRORED`,
+twice that."""
 
 MISFIT = 0.1
 """Cost of what a pixel differs from the mean of the patches matched there, over that of differing across a cut."""
@@ -138,8 +143,7 @@ class Matching:
 
         weights = left.new_full((2 * self.beside + width,), EDGE)
         weights[self.beside : self.beside + width] = 1
-        weights = weights.unfold(0, self.size, self.step)
-        self.weights = weights / weights.mean(1, keepdim=True)  # of a patch's columns: (patches across, size)
+        self.weights = weights.unfold(0, self.size, self.step)  # of a patch's columns: (patches across, size)
         self.variance = torch.stack([self._variance(photo) for photo in self.photos]).mean().clamp(min=1e-8)
         self.unit = 3 * self.size**2 * CHANGE * self.variance
 
@@ -154,7 +158,14 @@ class Matching:
         sums = F.avg_pool2d(self.both.square().sum(0)[None], (self.size, 1), (self.step, 1)) * self.size
         squares = F.conv2d(sums, self.weights[:, None, None])
         squares[..., left_width - self.size + 1 : left_width] = NEVER  # across both photos
-        self.fixed = squares.transpose(0, 1) / self.unit
+        middle = (self.start - left_width + self.size / 2)[:, None]
+        farther = FARTHER * self.farther(middle, starts >= left_width)
+        self.fixed = squares.transpose(0, 1) / self.unit + farther
+
+    def farther(self, place: Tensor, in_right: Tensor) -> Tensor:
+        """How much the photo of a source is the farther one for a place so many px into the gap: 1 at the edge."""
+        from_other = torch.where(in_right, place, self.width - place)
+        return (1 - from_other / (NEAR * self.step)).clamp(0, 1)
 
     def _variance(self, photo: Tensor) -> Tensor:
         mean, mean_square = (F.avg_pool2d(image[None], self.size, 1) for image in (photo, photo.square()))
@@ -244,7 +255,7 @@ def choose(costs: Tensor, step: int) -> Tensor:
             gain = -FOLLOWING * ((continuing >= 0) & (continuing < width))
             total.scatter_add_(1, continuing.clamp(0, width - 1), gain)
         best = chosen[:, column] = total.argmin(1)
-        used.mul_(FADING).scatter_add_(1, best[:, None] + near, overlap)
+        used.scatter_add_(1, best[:, None] + near, overlap)
     return chosen
 
 
@@ -279,7 +290,8 @@ class Cutting:
         outside = (self.column < start) | (self.column >= end)
         self.here = self._seen(0, 0)
         self.costs = MISFIT * (self.here - laid).square().sum(1) + NEVER * outside
-        self.costs[-1] += BRIDGE * matching.variance / reach * columns.minimum(columns.flip(0))
+        self.costs += FARTHER * matching.variance * matching.farther(columns, in_left == 0)
+        self.costs[-1] += BRIDGE * matching.variance * (1 + columns.minimum(columns.flip(0)) / reach)
         for edge, beside, x in ((left[..., -1], -1, 0), (right[..., 0], 1, -1)):
             self.costs[..., x] += EDGE * (self._seen(0, beside)[..., x] - edge).square().sum(1)
 

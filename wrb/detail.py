@@ -52,11 +52,12 @@ def add_detail(
 
     Args:
         gap: as the network drew it, (b 3 256 w).
-        left: the photos to its left, RGB in 0..1, (b 3 h w) of any size; of each, the square next to the gap is used.
+        left: the photos to its left, RGB in 0..1, (b 3 h w) of any size; of each, the square next to the gap is used,
+            and beyond it as much as the gap is wide.
         right: the photos to its right, of the same height.
         width: of the result in px, at least h/4.
         strength: from 0, the gap merely scaled, to 1, all detail.
-        seen: those squares of both photos at 256 px, (b 3 256 256), if they are at hand.
+        seen: the squares of both photos at 256 px, (b 3 256 256), if they are at hand.
         out: where to write the result.
 
     Returns:
@@ -76,7 +77,9 @@ def _detail(out: Tensor, gap: Tensor, left: Tensor, right: Tensor, seen: Sequenc
     height, width = out.shape[-2:]
     num_cells = round(width * ROWS / height)
     cell_width = width / num_cells  # in px and not always whole: cells fill the gap exactly
-    left_cells, right_cells = (max(FEWEST_CELLS, int(min(p.shape[-1], height) / cell_width)) for p in (left, right))
+    left_cells, right_cells = (
+        max(FEWEST_CELLS, int(min(p.shape[-1], max(height, width)) / cell_width)) for p in (left, right)
+    )
     left_width, right_width = round(left_cells * cell_width), round(right_cells * cell_width)
     left, right = _end(left, left_width), _start(right, right_width)
     gap_small = scale(gap, IMAGE_SIZE, num_cells * IMAGE_SIZE // ROWS)
