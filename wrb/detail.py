@@ -28,11 +28,15 @@ from .dissolve import Layer, dissolve
 from .residual import add_residual, bands
 from .seam import cosines, meet_edges
 
-FOLLOWED = 1
-"""Frequency, in cycles over the height, up to which even the weakest network is followed."""
+FOLLOWED = 0.5
+"""Frequency, in cycles over the height, up to which even the weakest network's colours are kept."""
+
+FARTHER_GUIDING = 2
+"""How many times farther it guides the arrangement. Its colours, kept as far, lie as haze over pieces that differ from
+what it drew there: smoke over the mountains, where it had drawn the sky dark."""
 
 GUIDING = 16
-"""The same up to which the best one guides the arrangement: beyond, smooth patches would match best."""
+"""Up to which frequency the best one guides it: beyond, smooth patches would match best."""
 
 
 def add_detail(
@@ -90,7 +94,7 @@ def _detail(out: Tensor, gap: Tensor, left: Tensor, right: Tensor, seen: Sequenc
         right_small = scale(right, IMAGE_SIZE, right_cells * IMAGE_SIZE // ROWS).clamp(0, 1)
     gap_small = meet_edges(gap_small[None], left_small[None, ..., -1:], right_small[None, ..., :1])[0]
     followed = _followed(left_small, gap_small, right_small)
-    guidance = min(followed, GUIDING)
+    guidance = min(FARTHER_GUIDING * followed, GUIDING)
     sources = arrange(left_small, gap_small, right_small, lambda image: _low_pass(image, guidance))
     layers = dissolve(sources)
 
@@ -143,7 +147,7 @@ def _followed(left: Tensor, gap: Tensor, right: Tensor) -> float:
     That is `FOLLOWED`, and an octave more for every octave in which the gap has at least half of the photos' energy;
     what has less counts in part.
     """
-    followed, share = float(FOLLOWED), 1.0
+    followed, share = FOLLOWED, 1.0
     for octave in zip(*(_octaves(part) for part in (left, gap, right)), strict=True):
         in_left, in_gap, in_right = octave
         share = min(share, (4 * in_gap / max(in_left + in_right, 1e-9)) ** 2)
