@@ -3,7 +3,7 @@ import torch
 
 from wrb.canvas import reflected
 from wrb.dissolve import Layer
-from wrb.residual import add_residual
+from wrb.residual import lay
 from wrb.seam import fade
 
 
@@ -17,6 +17,13 @@ def layers_of(share, farthest):
     rows, columns = share.shape
     sources = torch.randint(-farthest, farthest + 1, (2, rows, columns // 2)).repeat_interleave(2, -1)
     return Layer(sources[0], 1 - share), Layer(sources[1], share)
+
+
+def laid(low, residual, left_width, layers):
+    gap = torch.empty_like(low)
+    widths = left_width, residual.shape[-1] - left_width
+    lay(gap, lambda rows: (low[:, rows], residual[:, rows]), widths, layers)
+    return gap
 
 
 def mixed(values, height, width, layer, start):
@@ -52,8 +59,7 @@ def test_each_pixel_has_the_mixture_of_the_nearest_cells(height, width, cells):
     share = (torch.linspace(-0.5, 1.5, cells[1]) + 0.2 * torch.rand(cells)).clamp(0, 1)
     layers = layers_of(share, 9)
     low = torch.rand(3, height, width)
-    gap = low.clone()
-    add_residual(gap, torch.cat([left, right], dim=-1), 50, layers)
+    gap = laid(low, torch.cat([left, right], dim=-1), 50, layers)
     expected = low + mixed(left, height, width, layers[0], 50) + mixed(right, height, width, layers[1], -width)
     torch.testing.assert_close(gap, expected, atol=1e-5, rtol=0)
 
@@ -62,8 +68,7 @@ def test_mixtures_keep_the_energy():
     """However often the sources change, and wherever one photo passes into the other."""
     residual = torch.randn(3, 512, 1024)
     share = torch.linspace(-0.2, 1.2, 64).clamp(0, 1).expand(64, 64)
-    gap = torch.zeros(3, 512, 512)
-    add_residual(gap, residual, 512, layers_of(share, 30))
+    gap = laid(torch.zeros(3, 512, 512), residual, 512, layers_of(share, 30))
     energy = gap.square().mean(dim=(0, 1)).unflatten(0, (16, 32)).mean(1)
     torch.testing.assert_close(energy, torch.ones(16), atol=0.06, rtol=0)
 
@@ -74,7 +79,6 @@ def test_one_source_is_copied_as_it_is():
     left = torch.full((9, 10), 1.0)
     zeros = torch.zeros_like(left).long()
     layers = Layer(zeros - 3, left), Layer(zeros, 1 - left)
-    gap = torch.zeros(3, 90, 100)
-    add_residual(gap, residual, 100, layers)
+    gap = laid(torch.zeros(3, 90, 100), residual, 100, layers)
     photo = residual[..., :100]
     torch.testing.assert_close(gap, torch.cat([photo[..., 70:], photo[..., 30:].flip(-1)], dim=-1), atol=1e-6, rtol=0)

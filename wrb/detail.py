@@ -24,8 +24,8 @@ from torch import Tensor
 from .arrangement import FEWEST_CELLS, FINEST, ROWS, arrange, pool, scale
 from .canvas import reflected, resize
 from .config import IMAGE_SIZE
-from .dissolve import Layer, dissolve
-from .residual import add_residual, bands
+from .dissolve import Layer, Layers, dissolve
+from .residual import lay
 from .seam import cosines, meet_edges
 
 FOLLOWED = 0.5
@@ -102,21 +102,18 @@ def _detail(out: Tensor, gap: Tensor, left: Tensor, right: Tensor, seen: Sequenc
     left_small, gap_small, right_small = (pool(part, level) for part in (left_small, gap_small, right_small))
     merged = _merge(left_small, gap_small, right_small, layers, followed)
     low = LowFrequencies(torch.cat([left_small, merged, right_small], dim=-1), height, left_width + width + right_width)
-    residual = left.new_empty(3, height, left_width + right_width)
-    residuals = residual.split([left_width, right_width], dim=-1)
-    for rows in bands(height, low.width):
+
+    def parts(rows: slice) -> tuple[Tensor, Tensor]:
         low_left, low_gap, low_right = low.of(rows).split([left_width, width, right_width], dim=-1)
-        out[:, rows] = low_gap
-        for photo, low_photo, of_photo in zip((left, right), (low_left, low_right), residuals, strict=True):
-            torch.sub(photo[:, rows], low_photo, out=of_photo[:, rows])
-    add_residual(out, residual, left_width, layers)
+        return low_gap, torch.cat([left[:, rows] - low_left, right[:, rows] - low_right], dim=-1)
+
+    lay(out, parts, (left_width, right_width), layers)
 
 
 class LowFrequencies:
     """A small image, (3 h w), scaled up row by row, as `scale` does it in one piece."""
 
     def __init__(self, image: Tensor, height: int, width: int) -> None:
-        self.width = width
         self.image = scale(image, image.shape[-2], width).transpose(0, 1).flatten(1)
         unit = torch.eye(image.shape[-2], device=image.device, dtype=image.dtype)
         self.weights = scale(unit[None], height, len(unit))[0]
@@ -173,7 +170,7 @@ def _low_pass(image: Tensor, frequency: float) -> Tensor:
     return down.T @ (spectrum / (1 + (stiffness / _stiffness_at(frequency, height)) ** 2)) @ across
 
 
-def _merge(left: Tensor, gap: Tensor, right: Tensor, layers: tuple[Layer, Layer], followed: float) -> Tensor:
+def _merge(left: Tensor, gap: Tensor, right: Tensor, layers: Layers, followed: float) -> Tensor:
     """The gap's low frequencies: gradients of the pieces, colours of the network below `followed`, photos at the ends.
 
     Args:

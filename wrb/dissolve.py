@@ -42,7 +42,11 @@ class Layer:
     """How much of a place is this photo's, (h w) in 0..1. Both photos' shares add up to 1."""
 
 
-def dissolve(sources: Tensor) -> tuple[Layer, Layer]:
+Layers = tuple[Layer, Layer]
+"""Of the left and of the right photo."""
+
+
+def dissolve(sources: Tensor) -> Layers:
     """The left and the right photo's parts in a gap, from the sources that `arrangement.arrange` has found."""
     width = sources.shape[1]
     reach = MIRRORED * FINEST // ROWS

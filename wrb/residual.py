@@ -7,7 +7,7 @@ it is divided by the root of what its shares' squares make.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import groupby, pairwise
 
 import torch
@@ -15,33 +15,29 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .canvas import reflected
-from .dissolve import Layer
+from .dissolve import Layer, Layers
 from .seam import fade
 
 PIXELS_AT_ONCE = 2**16
 """At full size: few enough to stay in a processor's cache, and in memory that it has already."""
 
 
-def bands(height: int, width: int) -> Iterator[slice]:
-    """The rows of an image, as many at a time as have `PIXELS_AT_ONCE`."""
-    step = max(1, PIXELS_AT_ONCE // width)
-    return (slice(start, min(start + step, height)) for start in range(0, height, step))
-
-
-def add_residual(gap: Tensor, residual: Tensor, left_width: int, layers: tuple[Layer, Layer]) -> None:
-    """Add the photos' residual to the gap, in place, where its cells, those of the layers, have theirs.
+def lay(gap: Tensor, parts: Callable[[slice], tuple[Tensor, Tensor]], widths: tuple[int, int], layers: Layers) -> None:
+    """Write a gap: its low frequencies and, where its cells have their sources, the photos' residual.
 
     Args:
-        gap: its low frequencies, (3 h w).
-        residual: of both photos side by side, (3 h w).
-        left_width: of the left one.
-        layers: of both photos, at the height of `FINEST`.
+        gap: where to write it, (3 h w).
+        parts: tells of some rows the gap's low frequencies, (3 rows w), and the residual of both photos side by side,
+            (3 rows w).
+        widths: of the left and the right photo.
+        layers: of both, at the height of `FINEST`.
     """
     height, width = gap.shape[-2:]
     grid = Grid(height, width, layers[0].share.shape, gap.device)
-    pieces = Pieces(residual, left_width, layers, grid)
+    pieces = Pieces(widths, layers, grid)
     for cell, rows in grid.bands():
-        pieces.add_to(gap[:, rows], cell, rows)
+        gap[:, rows], residual = parts(rows)
+        pieces.add_to(gap[:, rows], residual, cell, rows)
 
 
 class Grid:
@@ -71,8 +67,8 @@ class Grid:
         start = 0
         for cell, rows in groupby(self.row.tolist()):
             end = start + len(list(rows))
-            for part in bands(end - start, self.width):
-                yield cell, slice(start + part.start, start + part.stop)
+            step = max(1, PIXELS_AT_ONCE // self.width)
+            yield from ((cell, slice(first, min(first + step, end))) for first in range(start, end, step))
             start = end
 
 
@@ -84,14 +80,12 @@ class Pieces:
     residual.
 
     Args:
-        residual: of both photos side by side, (3 h w).
-        left_width: of the left one.
-        layers: of both photos, at the height of `FINEST`.
+        widths: of the left and the right photo.
+        layers: of both, at the height of `FINEST`.
         grid: of the gap.
     """
 
-    def __init__(self, residual: Tensor, left_width: int, layers: tuple[Layer, Layer], grid: Grid) -> None:
-        self.residual = residual
+    def __init__(self, widths: tuple[int, int], layers: Layers, grid: Grid) -> None:
         self.row_share = grid.row_share[:, None]
         offset, weight = torch.stack([_of_cells(layer, grid) for layer in layers], dim=1)
 
@@ -109,7 +103,7 @@ class Pieces:
         """Where a row of cells stands in the lists."""
         self.weight_above, self.weight_below = weight[photo, cell, column], weight[photo, cell + 1, column]
 
-        places, offset = _reflected(offset.long(), left_width, residual.shape[-1] - left_width, grid.width)
+        places, offset = _reflected(offset.long(), *widths, grid.width)
         above = (photo * offset.shape[1] + cell) * offset.shape[2] + grid.column[column]
 
         def sources(cell: Tensor, column: Tensor) -> Tensor:
@@ -140,13 +134,13 @@ class Pieces:
         self.energy_share = torch.cat([share.square(), share * (1 - share), (1 - share).square()], dim=1)
         """… and how much of each there is in a row of pixels."""
 
-    def add_to(self, band: Tensor, cell: int, rows: slice) -> None:
-        """Add their residual to a band of the gap, (3 h w), in place."""
+    def add_to(self, band: Tensor, residual: Tensor, cell: int, rows: slice) -> None:
+        """Add the pieces of these rows of the residual, (3 rows w), to those of the gap, in place."""
         listed, mixed = self.listed[cell], self.mixed[cell]
         share = self.row_share[rows]
-        laid = self._pixels(rows, self.sources[listed])
+        laid = _pixels(residual, self.sources[listed])
         if mixed.start < mixed.stop:
-            parts = self._pixels(rows, self.four[mixed].T.flatten()).unflatten(-1, (2, 2, -1))
+            parts = _pixels(residual, self.four[mixed].T.flatten()).unflatten(-1, (2, 2, -1))
             above, below = torch.lerp(parts[:, :, 1], parts[:, :, 0], self.share_before[mixed]).unbind(2)
             energy = self.energy_share[rows] @ self.energy[:, mixed]
             mixture = torch.lerp(below, above, share) * energy.rsqrt_()
@@ -157,9 +151,9 @@ class Pieces:
         band[..., left] += of_left
         band[..., right] += of_right
 
-    def _pixels(self, rows: slice, columns: Tensor) -> Tensor:
-        band = self.residual[:, rows]
-        return band.gather(-1, columns.expand(*band.shape[:-1], -1))
+
+def _pixels(residual: Tensor, columns: Tensor) -> Tensor:
+    return residual.gather(-1, columns.expand(*residual.shape[:-1], -1))
 
 
 def _of_cells(layer: Layer, grid: Grid) -> Tensor:

@@ -6,32 +6,34 @@ import io
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, Page, expect
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect
 
 from tests.comfyui.conftest import CHROMIUM_OPTIONS, PAGE_IS_READY
 from tests.comfyui.server import PACK, ComfyServer
+from tests.comfyui.viewer import (
+    HEIGHT,
+    NODE,
+    NODE_ID,
+    SECOND,
+    WIDTH,
+    View,
+    Viewer,
+    draw_picture,
+    graph_view,
+    read_positions,
+    set_graph_scale,
+    workflow,
+)
 
 pytestmark = pytest.mark.comfyui
 
-NODE = "WRBPreviewPanorama"
-NODE_ID = 9
-BATCH_ID = 8
-
-WIDTH, HEIGHT = 1200, 300
-"""Of the test picture."""
-
 FLAT_END = 80
 """Columns at each end of the wide picture that are all alike."""
-
-SECOND = 1000
-"""In Playwright's milliseconds."""
-
-RUN_TIMEOUT = 60 * SECOND
 
 GRAPHICS_CARD = "--use-gl=angle --use-angle=swiftshader --ignore-gpu-blocklist --enable-gpu-rasterization".split()
 """Has Chromium draw as it does with a graphics card, but on the CPU."""
@@ -39,159 +41,6 @@ GRAPHICS_CARD = "--use-gl=angle --use-angle=swiftshader --ignore-gpu-blocklist -
 FIND_VIEWER = "() => [...document.querySelectorAll('[data-capture-wheel]')].find(element => element.shadowRoot)"
 
 TakeScreenshot = Callable[[Page, str], None]
-
-
-class View(NamedTuple):
-    """Which point of the picture is in the middle of the viewer, and how many px of the page a px of it takes."""
-
-    x: float
-    y: float
-    scale: float
-
-
-class Viewer:
-    """The viewer on a page, as a user sees and handles it."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.view: Locator = page.get_by_role("application")
-
-    @property
-    def box(self) -> tuple[float, float, float, float]:
-        """Left, top, width and height on the page."""
-        box = self.view.bounding_box()
-        assert box
-        return box["x"], box["y"], box["width"], box["height"]
-
-    def point(self, x: float, y: float) -> tuple[float, float]:
-        """On the page, at these fractions of the viewer's width and height."""
-        left, top, width, height = self.box
-        return left + x * width, top + y * height
-
-    def look(self) -> np.ndarray:
-        """What it shows, (h w c) of bytes, without the ring around it."""
-        self.page.wait_for_timeout(200)  # for the browser to have drawn it
-        left, top, width, height = self.box
-        clip: Any = {"x": left + 4, "y": top + 4, "width": width - 8, "height": height - 8}
-        return np.asarray(Image.open(io.BytesIO(self.page.screenshot(clip=clip))).convert("RGB"))
-
-    def measure(self) -> View:
-        """Read off the colours of the test picture where it is."""
-        seen = self.look()
-        height, width, _ = seen.shape
-        x, y, is_picture = read_positions(seen)
-        rows = np.flatnonzero(is_picture[:, width // 2])
-        columns = np.flatnonzero(is_picture[rows.mean().astype(int)])
-        row_of_x = np.unwrap(x[rows.mean().astype(int), columns], period=WIDTH)
-        x_slope, x_start = np.polyfit(columns + 0.5 - width / 2, row_of_x, 1)
-        y_slope, y_start = np.polyfit(rows + 0.5 - height / 2, y[rows, width // 2], 1)
-        assert x_slope == pytest.approx(y_slope, rel=0.05)
-        return View(x_start % WIDTH, y_start, 1 / x_slope)
-
-    def position_at(self, x: float, y: float) -> tuple[float, float]:
-        """Which point of the picture is at these fractions of the viewer's width and height."""
-        view = self.measure()
-        _, _, width, height = self.box
-        return view.x + (x - 0.5) * width / view.scale, view.y + (y - 0.5) * height / view.scale
-
-    def wheel(self, distance: float, x: float = 0.5, y: float = 0.5) -> None:
-        self.page.mouse.move(*self.point(x, y))
-        self.page.mouse.wheel(0, distance)
-        self.page.wait_for_timeout(100)
-
-    def drag(self, right: float, down: float = 0, x: float = 0.5, y: float = 0.5) -> None:
-        """Drag from a place by so many px."""
-        start_x, start_y = self.point(x, y)
-        self.page.mouse.move(start_x, start_y)
-        self.page.mouse.down()
-        self.page.mouse.move(start_x + right, start_y + down, steps=4)
-        self.page.mouse.up()
-
-    def press(self, *keys: str) -> None:
-        for key in keys:
-            self.view.press(key)
-
-    def set_loop(self, loop: bool) -> None:
-        self.page.evaluate(
-            """([id, loop]) => {
-                const widget = app.graph.getNodeById(id).widgets.find(widget => widget.name === 'loop')
-                widget.value = loop
-                widget.callback(loop)
-            }""",
-            [NODE_ID, loop],
-        )
-
-    def wait_for_picture(self) -> None:
-        expect(self.page.locator(".view.shown")).to_be_visible(timeout=RUN_TIMEOUT)
-
-    def run(self) -> None:
-        self.page.get_by_test_id("queue-button").click()
-        self.wait_for_picture()
-
-
-def draw_picture(*, upside_down: bool = False) -> np.ndarray:
-    """(h w c) of bytes: red and green tell how far round it is, and meet at the ends; blue tells how far down."""
-    angle = (np.arange(WIDTH) + 0.5) / WIDTH * 2 * np.pi
-    down = (np.arange(HEIGHT) + 0.5) / HEIGHT
-    down = 1 - down if upside_down else down
-    red, green, blue = 128 + 60 * np.cos(angle)[None], 128 + 60 * np.sin(angle)[None], 28 + 200 * down[:, None]
-    return np.stack(np.broadcast_arrays(red, green, blue), axis=-1).round().astype(np.uint8)
-
-
-def read_positions(seen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each pixel, the point of the test picture that it shows, x and y, and whether it shows any."""
-    red, green, blue = np.moveaxis(seen.astype(float), -1, 0)
-    x = np.arctan2(green - 128, red - 128) / (2 * np.pi) % 1 * WIDTH
-    y = (blue - 28) / 200 * HEIGHT
-    return x, y, np.abs(np.hypot(red - 128, green - 128) - 60) < 6
-
-
-def workflow(*pictures: str, design: str, loop: bool = False) -> dict[str, Any]:
-    """Load Image for each of one or two pictures, and Preview Panorama for all of them, as the page saves it."""
-    nodes, links = [], []
-    for number, picture in enumerate(pictures):
-        outputs = [{"name": "IMAGE", "type": "IMAGE", "links": [number]}, {"name": "MASK", "type": "MASK", "links": []}]
-        place = [20, 60 + 400 * number], [270, 314]
-        nodes.append(saved_node(number, "LoadImage", *place, outputs=outputs, widgets_values=[picture, "image"]))
-        links.append([number, number, 0, BATCH_ID, number, "IMAGE"])
-    if len(pictures) == 1:
-        links[0][3] = NODE_ID
-    else:
-        inputs = [{"name": f"image{number + 1}", "type": "IMAGE", "link": number} for number in range(len(pictures))]
-        outputs = [{"name": "IMAGE", "type": "IMAGE", "links": [BATCH_ID]}]
-        nodes.append(saved_node(BATCH_ID, "ImageBatch", [320, 60], [200, 80], inputs=inputs, outputs=outputs))
-        links.append([BATCH_ID, BATCH_ID, 0, NODE_ID, 0, "IMAGE"])
-    inputs = [{"name": "panorama", "type": "IMAGE", "link": links[-1][0]}]
-    nodes.append(saved_node(NODE_ID, NODE, [560, 60], [500, 340], inputs=inputs, widgets_values=[loop]))
-    # Without this version the page would change the nodes' sizes to suit the design.
-    extra = {"workflowRendererVersion": "Vue" if design == "new" else "LG"}
-    last = {"last_node_id": NODE_ID, "last_link_id": NODE_ID}
-    return {**last, "nodes": nodes, "links": links, "groups": [], "config": {}, "extra": extra, "version": 0.4}
-
-
-def saved_node(node_id: int, kind: str, place: list[int], size: list[int], **more: Any) -> dict[str, Any]:
-    plain = {"id": node_id, "type": kind, "pos": place, "size": size, "order": node_id, "mode": 0, "flags": {}}
-    return {**plain, "inputs": [], "outputs": [], "properties": {}, **more}
-
-
-def graph_view(page: Page) -> list[float]:
-    """The zoom and place of the graph, and the viewer's node's place in it."""
-    node_place = page.evaluate("id => Array.from(app.graph.getNodeById(id)?.pos ?? [])", NODE_ID)
-    return [*page.evaluate("() => [app.canvas.ds.scale, ...app.canvas.ds.offset]"), *node_place]
-
-
-def set_graph_scale(page: Page, scale: float) -> None:
-    """Zoom the graph, with the viewer's node at the upper left of the page."""
-    page.evaluate(
-        """([id, scale]) => {
-            const {pos} = app.graph.getNodeById(id)
-            app.canvas.ds.scale = scale
-            app.canvas.ds.offset = [100 / scale - pos[0], 120 / scale - pos[1]]
-            app.canvas.setDirty(true, true)
-        }""",
-        [NODE_ID, scale],
-    )
-    page.wait_for_timeout(800)  # the new design draws sharply only some time after the graph has moved
 
 
 @pytest.fixture(scope="module", autouse=True)
