@@ -65,9 +65,8 @@ FEWEST_CELLS = max(MIRRORED, max(2 * margin + 1 for _, margin in LEVELS))
 CHOICES = 4
 """How many of the sources around it a pixel can have."""
 
-BRIDGE = 1
-"""Cost of a mirrored pixel at the photo's edge, in variances of the photos like those below; as far as `MIRRORED`,
-twice that."""
+BRIDGE = 2
+"""Cost of a pixel of a mirrored photo that many cells from its edge, in variances of the photos like those below."""
 
 MISFIT = 0.1
 """Cost of what a pixel differs from the mean of the patches matched there, over that of differing across a cut."""
@@ -291,7 +290,7 @@ class Cutting:
         self.here = self._seen(0, 0)
         self.costs = MISFIT * (self.here - laid).square().sum(1) + NEVER * outside
         self.costs += FARTHER * matching.variance * matching.farther(columns, in_left == 0)
-        self.costs[-1] += BRIDGE * matching.variance * (1 + columns.minimum(columns.flip(0)) / reach)
+        self.costs[-1] += BRIDGE * matching.variance / reach * columns.minimum(columns.flip(0))
         for edge, beside, x in ((left[..., -1], -1, 0), (right[..., 0], 1, -1)):
             self.costs[..., x] += EDGE * (self._seen(0, beside)[..., x] - edge).square().sum(1)
 
