@@ -47,8 +47,8 @@ EDGE = 10
 """How much more a photo's pixel counts than the gap's beside it, so that the gap continues it."""
 
 FARTHER = 5
-"""Cost of the farther photo at a photo's edge; of a pixel, in variances of the photos. Where photos meet, both show
-for a while, and the nearer one would be its own mirror there."""
+"""Cost of the farther photo at a photo's edge, and for a pixel in variances of the photos. Where photos meet, both show
+for a while, and all that the nearer one had to show there would be its own mirror."""
 
 NEAR = 3
 """How many cells from the edge none of that is left."""

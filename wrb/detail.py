@@ -31,12 +31,12 @@ from .seam import cosines, meet_edges
 FOLLOWED = 0.5
 """Frequency, in cycles over the height, up to which even the weakest network's colours are kept."""
 
-FARTHER_GUIDING = 2
-"""How many times farther it guides the arrangement. Its colours, kept as far, lie as haze over pieces that differ from
-what it drew there: smoke over the mountains, where it had drawn the sky dark."""
+GUIDING = 2
+"""How many times farther it guides the arrangement. Colours that were kept as far would lie as haze over pieces that
+differ from what it drew: smoke over mountains, where it had drawn the sky dark."""
 
-GUIDING = 16
-"""Up to which frequency the best one guides it: beyond, smooth patches would match best."""
+GUIDING_LIMIT = 16
+"""The frequency up to which the best one guides it: beyond, smooth patches would match best."""
 
 
 def add_detail(
@@ -94,11 +94,11 @@ def _detail(out: Tensor, gap: Tensor, left: Tensor, right: Tensor, seen: Sequenc
         right_small = scale(right, IMAGE_SIZE, right_cells * IMAGE_SIZE // ROWS).clamp(0, 1)
     gap_small = meet_edges(gap_small[None], left_small[None, ..., -1:], right_small[None, ..., :1])[0]
     followed = _followed(left_small, gap_small, right_small)
-    guidance = min(FARTHER_GUIDING * followed, GUIDING)
+    guidance = min(GUIDING * followed, GUIDING_LIMIT)
     sources = arrange(left_small, gap_small, right_small, lambda image: _low_pass(image, guidance))
     layers = dissolve(sources)
 
-    level = FINEST if followed <= GUIDING else IMAGE_SIZE  # high enough for what is followed
+    level = FINEST if followed <= GUIDING_LIMIT else IMAGE_SIZE  # high enough for what is followed
     left_small, gap_small, right_small = (pool(part, level) for part in (left_small, gap_small, right_small))
     merged = _merge(left_small, gap_small, right_small, layers, followed)
     low = LowFrequencies(torch.cat([left_small, merged, right_small], dim=-1), height, left_width + width + right_width)
