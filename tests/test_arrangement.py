@@ -5,7 +5,6 @@ from tests.scenery import scenery
 from wrb.arrangement import (
     CHOICES,
     FINEST,
-    MIRRORED,
     NEAR,
     ROWS,
     Cutting,
@@ -50,10 +49,17 @@ def test_sources_are_not_repeated_without_need():
     costs = torch.zeros(2, 6, 12)
     costs[0, :, 3] = -0.2
     costs[1, :, 7] = -0.2
-    chosen = choose(costs, 1).tolist()
+    chosen = choose(costs, 1, torch.arange(12)).tolist()
     assert chosen[0][:3] == [3, 4, 5]  # the first takes the best, and is followed
     assert chosen[1][:3] == [7, 8, 9]
     assert chosen[0].count(3) == 1 and chosen[1].count(7) == 1
+
+
+def test_what_is_seen_is_not_repeated_mirrored_either():
+    shown = with_mirrored(torch.arange(4), torch.arange(4, 8))
+    costs = torch.rand(3, 8, len(shown)) / 10
+    for row in shown[choose(costs, 1, shown)]:
+        assert sorted(row.tolist()) == list(range(8))
 
 
 def test_matches_are_the_sources_of_what_was_cut_out():
@@ -67,12 +73,23 @@ def test_matches_are_the_sources_of_what_was_cut_out():
     torch.testing.assert_close(matching.lay(matched)[..., 6:-6], left[..., 30:34])
 
 
+def test_pieces_of_the_photos_are_also_turned_left_to_right():
+    """A gap cut from the right photo's mirror finds its place, far from where that would be a mirror at the edge."""
+    left, right = scenery(32, 32)[0], scenery(32, 64)[0]
+    matching = Matching(left, right, 16, margin=1)
+    mirrored = right.flip(-1)[..., 8:24]
+    matched = matching.match(mirrored)
+    inside = (slice(None), slice(3, -3))
+    assert (matched[inside] == 32 + 8).all()
+    torch.testing.assert_close(matching.lay(matched)[..., 6:-6], mirrored[..., 6:-6])
+
+
 def test_the_farther_photo_is_no_choice_at_an_edge():
     """Both photos hold what the gap shows, so it alone decides which one is taken where."""
     photo = scenery(32, 64)[0]
     matching = Matching(photo, photo, 32, margin=1)
     matched = matching.match(photo[..., :32])
-    in_right = matching.start + matched >= 64 + matching.reach
+    in_right = matching.start + matched >= 2 * 64
     num_near = NEAR - 1  # whose middle is less than that many cells from the edge, outside of it or in it
     assert not in_right[:, :num_near].any()
     assert in_right[:, -num_near:].all()
@@ -88,13 +105,12 @@ def seen(matching, sources, left_width):
     return matching.strip[:, torch.arange(height)[:, None], left_width + torch.arange(width) + sources]
 
 
-def test_mirrored_photos_go_on_without_a_step():
-    left, right = torch.rand(2, 3, 4, 9)
-    first, second = with_mirrored(left, right, 2)
-    torch.testing.assert_close(first[..., :9], left)
-    torch.testing.assert_close(first[..., 9:], left[..., [8, 7]])
-    torch.testing.assert_close(second[..., :2], right[..., [1, 0]])
-    torch.testing.assert_close(second[..., 2:], right)
+def test_mirrors_go_on_from_photos_without_a_step():
+    left, right = torch.rand(3, 4, 9), torch.rand(3, 4, 5)
+    strip = with_mirrored(left, right)
+    assert strip.shape == (3, 4, 28)
+    torch.testing.assert_close(strip[..., :18], torch.cat([left, left.flip(-1)], dim=-1))
+    torch.testing.assert_close(strip[..., 18:], torch.cat([right.flip(-1), right], dim=-1))
 
 
 def test_pieces_are_cut_where_they_look_alike():
@@ -110,9 +126,9 @@ def test_pieces_are_cut_where_they_look_alike():
         second[:, place, line + beside] = first[:, place, line + beside]
     matching = finest(left, right, width)
     cells = torch.full((ROWS, width // step), 10 - 100)
-    cells[:, width // step // 2 :] = 20 + 2 * matching.reach
+    cells[:, width // step // 2 :] = 20 + 200
     laid = (first + second) / 2
-    of_second = Cutting(matching, laid, cells).cut() == 20 + 2 * matching.reach
+    of_second = Cutting(matching, laid, cells).cut() == 20 + 200
     # mirrors bridge the ends; between them each row passes once, on the line
     inside = of_second[:, 16:-16]
     torch.testing.assert_close(inside.float().diff(dim=1).abs().sum(1), torch.ones(height))
@@ -137,16 +153,22 @@ def test_an_edge_goes_on_by_a_mirror_where_nothing_else_fits():
     assert (steps < 0.5 * (left[..., 11] - left[..., -1]).abs().mean()).all()
     mirrored = sources == 0
     assert mirrored[:, 0].float().mean() > 0.5
-    assert not mirrored[:, MIRRORED * 64 // ROWS :].any()
+    assert not mirrored[:, 24:].any()
     assert (sources[:, 16:-16] == -90).all()
+
+
+def test_texture_is_not_mirrored_at_an_edge():
+    left, right = torch.rand(2, 3, 64, 100)
+    cells = torch.full((ROWS, 16), -90)
+    mirrored = Cutting(finest(left, right, 64), left[..., :64], cells).cut() == 0
+    assert mirrored.float().mean() < 0.01
 
 
 def test_what_lies_beyond_a_photo_is_no_source():
     left, right = scenery(64, 80)[0], scenery(64, 80)[0]
     matching = finest(left, right, 128)
-    inner = 80 + matching.reach
-    starts = torch.cat([torch.arange(inner - 3), torch.arange(inner, inner + matching.reach + 80 - 3)])
+    starts = torch.cat([torch.arange(160 - 3), torch.arange(160, 320 - 3)])
     starts = starts[torch.randint(len(starts), (ROWS, 32))]
     sources = Cutting(matching, torch.rand(3, 64, 128), starts - 80 - 4 * torch.arange(32)).cut()
     column = 80 + torch.arange(128) + sources
-    assert 0 <= column.min() and column.max() < inner + matching.reach + 80
+    assert 0 <= column.min() and column.max() < 320

@@ -1,24 +1,24 @@
 import pytest
 import torch
 
-from wrb.arrangement import FINEST, MIRRORED, ROWS
+from wrb.arrangement import FINEST
 from wrb.detail import add_detail
 from wrb.dissolve import PASSING, dissolve
 
-REACH = MIRRORED * FINEST // ROWS
-IN_LEFT, IN_RIGHT = -100, 2 * REACH + 20
-"""So many px away lie parts of the photos."""
+IN_LEFT, IN_RIGHT = -100, 120
+"""So many px away from the mirrors lie parts of the photos."""
 
 
 def sources(cut, width):
     """Of a gap whose left part, up to a column of each row, is from the left photo and the rest from the right."""
     cut = torch.tensor(cut)[:, None]
-    return torch.where(torch.arange(width) < cut, IN_LEFT, IN_RIGHT)
+    in_right = torch.arange(width) >= cut
+    return in_right, torch.where(in_right, IN_RIGHT, IN_LEFT)
 
 
 @pytest.mark.parametrize("width", [FINEST // 4, 40, 100])
 def test_shares_pass_from_the_left_photo_to_the_right_one(width):
-    left, right = dissolve(sources([0, width // 2, width], width))
+    left, right = dissolve(*sources([0, width // 2, width], width))
     torch.testing.assert_close(left.share + right.share, torch.ones(3, width))
     assert (right.share[:, 0] < 0.01).all() and (right.share[:, -1] > 0.99).all()
     assert (right.share.diff(dim=1) >= 0).all()
@@ -26,21 +26,21 @@ def test_shares_pass_from_the_left_photo_to_the_right_one(width):
 
 
 def test_far_from_a_cut_each_place_is_one_photos_alone():
-    _, right = dissolve(sources([50], 100))
+    _, right = dissolve(*sources([50], 100))
     assert (right.share[0, : 50 - PASSING] == 0).all()
     assert (right.share[0, 50 + PASSING :] == 1).all()
 
 
 def test_places_keep_their_sources_and_pieces_go_on_beyond_cuts():
-    given = sources([50], 100)
+    in_right, given = sources([50], 100)
     given[0, :20] -= 5
-    left, right = dissolve(given)
+    left, right = dissolve(in_right, given)
     assert left.sources[0].tolist() == [IN_LEFT - 5] * 20 + [IN_LEFT] * 80
-    assert (right.sources == IN_RIGHT - 2 * REACH + 100).all()  # from the right photo's own mirror
+    assert (right.sources == IN_RIGHT).all()
 
 
 def test_without_a_piece_in_a_row_a_photo_is_mirrored():
-    left, right = dissolve(torch.full((1, 60), -70))
+    left, right = dissolve(torch.zeros(1, 60, dtype=torch.bool), torch.full((1, 60), -70))
     assert (left.sources == -70).all()
     assert (right.sources == 0).all()
     assert (right.share[0, : 60 - PASSING] == 0).all()

@@ -7,8 +7,8 @@ better than many small ones (He and Sun, TPAMI 2014), so patches are matched joi
 photos where they differ least (Kwatra et al., Graphcut Textures, SIGGRAPH 2003), by semi-global matching again.
 
 Scenery lies in layers, so every place has its source in its own row: how far to the right of the place, in px. Sources
-are numbered along `with_mirrored` of both photos, side by side; the gap's own place is on them where the left photo
-ends, so a source 0 px away is the left photo's mirror. Sources in other rows gained nothing but steps in horizons.
+are numbered along `with_mirrored` of both photos; the gap's own place is on it where the left photo ends, so a source
+0 px away is the left photo's mirror. Sources in other rows gained nothing but steps in horizons.
 
 All of it costs the same at any height of the photos.
 """
@@ -55,18 +55,25 @@ NEAR = 3
 
 NEVER = 1e7
 
-MIRRORED = 6
-"""How many cells of each photo, mirrored at the gap's edge, can lie beside it: they alone go on from it without a step,
-and so lead to where another source fits. Farther in, one would see the mirror."""
+MIRROR = 1
+"""Cost of a patch of a mirrored photo that lies where a mirror at the gap's edge would show it. Patches from elsewhere
+may be turned left to right: that is half of the choice, and one sees a thing again less easily in its mirror image."""
 
-FEWEST_CELLS = max(MIRRORED, max(2 * margin + 1 for _, margin in LEVELS))
-"""The least width of a photo: as far as it is mirrored, and as wide as a patch."""
+ASIDE = 4
+"""How many cells away from there nothing of that is left."""
+
+FEWEST_CELLS = 6
+"""The least width of a photo, to have some choice, and wider than a patch."""
 
 CHOICES = 4
 """How many of the sources around it a pixel can have."""
 
-BRIDGE = 2
-"""Cost of a pixel of a mirrored photo that many cells from its edge, in variances of the photos like those below."""
+BRIDGE = 1 / 3
+"""Cost of a pixel of the mirror at the gap's edge for every cell that it lies from it, in variances of the photos like
+those below. The mirror alone goes on from a photo without a step, and so leads to where another source fits."""
+
+SYMMETRY = 60
+"""Cost of a pixel of that mirror within texture: one sees faces there, and a step does not show."""
 
 MISFIT = 0.1
 """Cost of what a pixel differs from the mean of the patches matched there, over that of differing across a cut."""
@@ -78,11 +85,9 @@ POLISHING = 1
 """How often each pixel chooses again at the end."""
 
 
-def with_mirrored(left: Tensor, right: Tensor, reach: int) -> tuple[Tensor, Tensor]:
-    """Photos, (3 h w), with their first `reach` px beyond the gap's edges: all that sources are taken from."""
-    return torch.cat([left, left[..., -reach:].flip(-1)], dim=-1), torch.cat(
-        [right[..., :reach].flip(-1), right], dim=-1
-    )
+def with_mirrored(left: Tensor, right: Tensor) -> Tensor:
+    """Both photos, (3 h w), side by side, and between them their mirrors at the gap's edges: all that sources are."""
+    return torch.cat([left, left.flip(-1), right.flip(-1), right], dim=-1)
 
 
 def pool(image: Tensor, height: int) -> Tensor:
@@ -95,7 +100,7 @@ def scale(image: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(image[None], (height, width), mode="bicubic", antialias=True)[0]
 
 
-def arrange(left: Tensor, gap: Tensor, right: Tensor, low_pass: Callable[[Tensor], Tensor]) -> Tensor:
+def arrange(left: Tensor, gap: Tensor, right: Tensor, low_pass: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
     """Find a source for each place of a gap.
 
     Args:
@@ -106,7 +111,8 @@ def arrange(left: Tensor, gap: Tensor, right: Tensor, low_pass: Callable[[Tensor
         low_pass: keeps of an image what guides the matching.
 
     Returns:
-        Whole numbers, (`FINEST` w), in px at that height.
+        Which places have theirs in the right photo, and how far in px it lies from where the photo that it is in would
+        show its mirror at the gap's edge, both (`FINEST` w).
     """
     left, gap, right = (pool(part, FINEST) for part in (left, gap, right))
     laid = pool(gap, LEVELS[0][0])
@@ -119,7 +125,9 @@ def arrange(left: Tensor, gap: Tensor, right: Tensor, low_pass: Callable[[Tensor
         laid = matching.lay(matched)
     # patches that would reach beyond the top, the bottom or `margin` cells into the photos were not matched
     row = torch.arange(ROWS, device=gap.device).sub(margin).clamp(0, len(matched) - 1)
-    return Cutting(matching, laid, matched[row, margin:-margin]).cut()
+    sources = Cutting(matching, laid, matched[row, margin:-margin]).cut()
+    in_right = torch.arange(laid.shape[-1], device=gap.device) + sources >= left.shape[-1]
+    return in_right, sources - matching.right_mirror * in_right
 
 
 class Matching:
@@ -137,8 +145,7 @@ class Matching:
         self.step = left.shape[-2] // ROWS
         self.size = (2 * margin + 1) * self.step
         self.beside = 2 * margin * self.step  # px of either photo in patches across the edge
-        self.reach = MIRRORED * self.step
-        self.strip = torch.cat(with_mirrored(left, right, self.reach), dim=-1)
+        self.strip = with_mirrored(left, right)
 
         weights = left.new_full((2 * self.beside + width,), EDGE)
         weights[self.beside : self.beside + width] = 1
@@ -147,19 +154,27 @@ class Matching:
         self.unit = 3 * self.size**2 * CHANGE * self.variance
 
         height, left_width = left.shape[-2:]
-        self.both = torch.cat(self.photos, dim=-1)
-        places = torch.arange(max(height, left_width + width, self.both.shape[-1]), device=left.device)
+        right_width = right.shape[-1]
+        self.right_mirror = left_width + right_width - width
+        """The source that is the right photo's mirror at the gap's edge."""
+        joints = (left_width, 2 * left_width, 2 * left_width + right_width)
+        places = torch.arange(max(height, left_width + width, self.strip.shape[-1]), device=left.device)
         self.top = places[: height - self.size + 1 : self.step, None]
         self.start = places[left_width - self.beside :: self.step][: len(self.weights)]
-        starts = places[: self.both.shape[-1] - self.size + 1]
-        self.source_start = starts + 2 * self.reach * (starts >= left_width)
+        starts = places[: self.strip.shape[-1] - self.size + 1]
+        columns = with_mirrored(places[:left_width], places[left_width : left_width + right_width])
+        self.shown = columns[: len(starts)].minimum(columns[self.size - 1 :])
 
-        sums = F.avg_pool2d(self.both.square().sum(0)[None], (self.size, 1), (self.step, 1)) * self.size
-        squares = F.conv2d(sums, self.weights[:, None, None])
-        squares[..., left_width - self.size + 1 : left_width] = NEVER  # across both photos
+        sums = F.avg_pool2d(self.strip.square().sum(0)[None], (self.size, 1), (self.step, 1)) * self.size
+        squares = F.conv2d(sums, self.weights[:, None, None]).transpose(0, 1)
+        for joint in joints:
+            squares[..., joint - self.size + 1 : joint] = NEVER
+        in_right = starts >= joints[1]
         middle = (self.start - left_width + self.size / 2)[:, None]
-        farther = FARTHER * self.farther(middle, starts >= left_width)
-        self.fixed = squares.transpose(0, 1) / self.unit + farther
+        aside = (starts - self.start[:, None] - self.right_mirror * in_right).abs() / (ASIDE * self.step)
+        in_mirror = (starts >= joints[0]) & (starts < joints[2])
+        mirror = MIRROR * in_mirror * (1 - aside).clamp(min=0)
+        self.fixed = squares / self.unit + FARTHER * self.farther(middle, in_right) + mirror
 
     def farther(self, place: Tensor, in_right: Tensor) -> Tensor:
         """How much the photo of a source is the farther one for a place so many px into the gap: 1 at the edge."""
@@ -175,7 +190,7 @@ class Matching:
         left, right = self.photos
         canvas = torch.cat([left[..., -self.beside :], laid, right[..., : self.beside]], dim=-1)
         patches = canvas.unfold(1, self.size, self.step).unfold(2, self.size, self.step) * self.weights[:, None]
-        bands = self.both.unfold(1, self.size, self.step)
+        bands = self.strip.unfold(1, self.size, self.step)
         products = F.conv1d(
             rearrange(bands, "c i x y -> 1 (i c y) x"),
             rearrange(patches, "c i j y x -> (i j) (c y) x"),
@@ -183,7 +198,7 @@ class Matching:
         )
         # squared differences, but for what is the same for all sources of a patch
         costs = torch.addcmul(self.fixed, products.view_as(self.fixed), -2 / self.unit)
-        return self.source_start[choose(joint_costs(costs, self.step), self.step)] - self.start
+        return choose(joint_costs(costs, self.step), self.step, self.shown) - self.start
 
     def lay(self, matched: Tensor) -> Tensor:
         """The gap that the patches' sources make, (3 h w): where patches overlap, their mean."""
@@ -238,23 +253,29 @@ def add_paths(total: Tensor, costs: Tensor, arriving: Callable[[Tensor, int], Te
     total += backward.flip(0)
 
 
-def choose(costs: Tensor, step: int) -> Tensor:
-    """The best source of each patch, (i j), by their joint costs, (i j x), and what reuse costs: from both ends on."""
+def choose(costs: Tensor, step: int, shown: Tensor) -> Tensor:
+    """The best source of each patch, (i j), by their joint costs, (i j x), and what reuse costs: from both ends on.
+
+    Args:
+        costs: of each source, so many columns along the photos and their mirrors.
+        step: how much farther along lies the source of the next patch in a row that continues one.
+        shown: the first column of the photos that each source shows, mirrored or not, (x).
+    """
     num_down, num_across, width = costs.shape
     margin = step - 1
-    used = costs.new_zeros(num_down, width + 2 * margin)
+    used = costs.new_zeros(num_down, int(shown.max()) + 1 + 2 * margin)
     near = torch.arange(2 * margin + 1, device=costs.device)
     overlap = (REUSE * (1 - (near - margin).abs() / step)).expand(num_down, -1)
     chosen = torch.empty(num_down, num_across, dtype=torch.long, device=costs.device)
     for column in sorted(range(num_across), key=lambda column: min(column, num_across - 1 - column)):
-        total = costs[:, column] + used[:, margin : width + margin]
+        total = costs[:, column] + used[:, shown + margin]
         to_edge = -1 if 2 * column < num_across else 1
         if 0 <= column + to_edge < num_across:
             continuing = chosen[:, column + to_edge, None] - to_edge * step
             gain = -FOLLOWING * ((continuing >= 0) & (continuing < width))
             total.scatter_add_(1, continuing.clamp(0, width - 1), gain)
         best = chosen[:, column] = total.argmin(1)
-        used.scatter_add_(1, best[:, None] + near, overlap)
+        used.scatter_add_(1, shown[best][:, None] + near, overlap)
     return chosen
 
 
@@ -271,17 +292,17 @@ class Cutting:
     def __init__(self, matching: Matching, laid: Tensor, cells: Tensor) -> None:
         self.matching = matching
         self.laid = laid
-        (left, right), reach, step = matching.photos, matching.reach, matching.step
+        (left, right), step = matching.photos, matching.step
         height, width = laid.shape[-2:]
         left_width = left.shape[-1]
-        first, last = left_width + reach, matching.strip.shape[-1]  # where the sources of left and right end
+        first, last = 2 * left_width, matching.strip.shape[-1]  # where the sources of left and right end
 
         rows, columns = (torch.arange(length, device=laid.device) for length in (height, width))
         in_left = left_width + columns[::step] + cells < first
         choices = nearby(torch.stack([cells, in_left]))
         choices = choices.repeat_interleave(step, -2).repeat_interleave(step, -1)
         at_left = columns < width / 2
-        mirror = torch.stack([torch.where(at_left, 0, 2 * reach - width), at_left])
+        mirror = torch.stack([torch.where(at_left, 0, matching.right_mirror), at_left])
         self.sources, in_left = torch.cat([choices, mirror[:, None, None].expand(-1, 1, height, -1)], dim=1)
 
         self.row, self.column = rows[:, None], left_width + columns + self.sources
@@ -290,9 +311,21 @@ class Cutting:
         self.here = self._seen(0, 0)
         self.costs = MISFIT * (self.here - laid).square().sum(1) + NEVER * outside
         self.costs += FARTHER * matching.variance * matching.farther(columns, in_left == 0)
-        self.costs[-1] += BRIDGE * matching.variance / reach * columns.minimum(columns.flip(0))
+        textured = with_mirrored(*map(self._textured, matching.photos))[
+            rows[:, None], self.column[-1].clamp(0, last - 1)
+        ]
+        farther_in = columns.minimum(columns.flip(0)) / step
+        self.costs[-1] += matching.variance * (BRIDGE * farther_in + SYMMETRY * textured)
         for edge, beside, x in ((left[..., -1], -1, 0), (right[..., 0], 1, -1)):
             self.costs[..., x] += EDGE * (self._seen(0, beside)[..., x] - edge).square().sum(1)
+
+    def _textured(self, photo: Tensor) -> Tensor:
+        """From 0 to 1 where the photo, (3 h w), varies in all directions, as much as its patches do: (h w)."""
+        padded = F.pad(torch.cat([photo, photo.square()])[None], (2, 2, 2, 2), mode="replicate")
+        mean, mean_square = F.avg_pool2d(padded, 3, 1)[0].unflatten(0, (2, -1))
+        variance = (mean_square - mean.square()).mean(0, keepdim=True)
+        least = -F.max_pool2d(-variance, 3, 1)[0]  # an edge by itself is none
+        return (least / self.matching.variance).clamp(0, 1)
 
     def _seen(self, below: int, right_of: int) -> Tensor:
         """The pixels that far from the sources', (n 3 h w)."""

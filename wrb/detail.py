@@ -95,8 +95,8 @@ def _detail(out: Tensor, gap: Tensor, left: Tensor, right: Tensor, seen: Sequenc
     gap_small = meet_edges(gap_small[None], left_small[None, ..., -1:], right_small[None, ..., :1])[0]
     followed = _followed(left_small, gap_small, right_small)
     guidance = min(GUIDING * followed, GUIDING_LIMIT)
-    sources = arrange(left_small, gap_small, right_small, lambda image: _low_pass(image, guidance))
-    layers = dissolve(sources)
+    arranged = arrange(left_small, gap_small, right_small, lambda image: _low_pass(image, guidance))
+    layers = dissolve(*arranged)
 
     level = FINEST if followed <= GUIDING_LIMIT else IMAGE_SIZE  # high enough for what is followed
     left_small, gap_small, right_small = (pool(part, level) for part in (left_small, gap_small, right_small))

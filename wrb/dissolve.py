@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .arrangement import FINEST, MIRRORED, ROWS
+from .arrangement import FINEST
 from .seam import fade
 
 PASSING = FINEST // 4
@@ -46,20 +46,17 @@ Layers = tuple[Layer, Layer]
 """Of the left and of the right photo."""
 
 
-def dissolve(sources: Tensor) -> Layers:
-    """The left and the right photo's parts in a gap, from the sources that `arrangement.arrange` has found."""
+def dissolve(in_right: Tensor, sources: Tensor) -> Layers:
+    """The left and the right photo's parts in a gap, from what `arrangement.arrange` has found, both (h w)."""
     width = sources.shape[1]
-    reach = MIRRORED * FINEST // ROWS
     place = torch.arange(width, device=sources.device)
-    in_right = place + sources >= reach
     layers = []
-    for inside, mirror in ((~in_right, 0), (in_right, 2 * reach - width)):
+    for inside in (~in_right, in_right):
         before = torch.where(inside, place, -width).cummax(1).values
         after = torch.where(inside, place, 2 * width).flip(1).cummin(1).values.flip(1)
         nearest = torch.where(place - before <= after - place, before, after)
         found = (nearest >= 0) & (nearest < width)
-        nearest = torch.where(found, nearest, place)
-        layers.append((sources.gather(1, nearest) - mirror) * found)
+        layers.append(sources.gather(1, torch.where(found, nearest, place)) * found)
     share = _smoothed(in_right)
     return Layer(layers[0], 1 - share), Layer(layers[1], share)
 
