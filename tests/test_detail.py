@@ -71,6 +71,16 @@ def test_what_the_network_draws_sharply_stays():
     assert errors[0] < 0.01 < 0.02 < errors[1]
 
 
+def test_light_that_falls_towards_an_edge_goes_on_falling():
+    """Mirrored, it would rise again at once: a dark line in a sky."""
+    falling = torch.linspace(0.8, 0.5, 256).expand(1, 3, 256, 256)
+    plain = torch.full((1, 3, 256, 256), 0.5)
+    beside = add_detail(plain, falling, falling.flip(-1), 256)[0, 0].mean(0)
+    for gap in (beside, beside.flip(0)):
+        assert (gap[:20].diff() < 0).all()
+        assert 0.4 < gap.min()
+
+
 @pytest.mark.parametrize("grey", [0.0, 0.4])
 def test_constant_photos_add_nothing(grey):
     photo, gap = torch.full((1, 3, 300, 300), grey), torch.full((1, 3, 256, 256), grey)

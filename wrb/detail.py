@@ -26,7 +26,7 @@ from .canvas import reflected, resize
 from .config import IMAGE_SIZE
 from .dissolve import Layer, Layers, dissolve
 from .residual import lay
-from .seam import cosines, meet_edges
+from .seam import cosines, fade, meet_edges
 
 FOLLOWED = 0.5
 """Frequency, in cycles over the height, up to which even the weakest network's colours are kept."""
@@ -37,6 +37,16 @@ differ from what it drew: smoke over mountains, where it had drawn the sky dark.
 
 GUIDING_LIMIT = 16
 """The frequency up to which the best one guides it: beyond, smooth patches would match best."""
+
+
+SLOPING = 8
+"""Over that part of the height is measured how a photo's brightness falls or rises towards its edge."""
+
+SLOPES_LIMIT = 0.1
+"""By how much brightness changes there at most, to be carried on: more is not the light of a sky, but a thing."""
+
+SLOPES_DETAIL = 4
+"""Up to that frequency up and down it is carried on."""
 
 
 def add_detail(
@@ -186,6 +196,10 @@ def _merge(left: Tensor, gap: Tensor, right: Tensor, layers: Layers, followed: f
     of_right = _gradients(right, layers[1], -width, height // FINEST)
     rightwards += of_right[0]
     downwards += of_right[1]
+    carried = _carried_slope(left.diff(dim=-1).flip(-1), rightwards)
+    rightwards[..., : carried.shape[-1]] += carried
+    carried = _carried_slope(right.diff(dim=-1), rightwards.flip(-1))
+    rightwards[..., -carried.shape[-1] :] += carried.flip(-1)
     # what the gap's own gradients lack to these, and the negative divergence of that
     rightwards -= torch.cat([left[..., -1:], gap, right[..., :1]], dim=-1).diff(dim=-1)
     downwards -= gap.diff(dim=-2)
@@ -226,6 +240,21 @@ def _gradients(photo: Tensor, layer: Layer, start: int, factor: int) -> tuple[Te
     rightwards[..., 1:-1] = (to_right[..., :-1] + from_left[..., 1:]) / 2
     downwards = ((source(1, 0) - here) * share)[:, :-1] + ((here - source(-1, 0)) * share)[:, 1:]
     return rightwards, downwards / 2
+
+
+def _carried_slope(photo: Tensor, gap: Tensor) -> Tensor:
+    """What the gap's differences along rows lack to go on with the photo's slope, and ever less of it farther in.
+
+    Mirrors turn slopes around, and other pieces have their own: in skies both would show as a bend of brightness.
+
+    Args:
+        photo: differences along rows, (3 h w), like `gap` from the edge on.
+    """
+    length = photo.shape[-2] // SLOPING
+    lack = photo[..., :length].mean(-1, keepdim=True) - gap[..., :length].mean(-1, keepdim=True)
+    lack = _low_pass(lack, SLOPES_DETAIL).clamp(-SLOPES_LIMIT / length, SLOPES_LIMIT / length)
+    place = torch.arange(min(2 * length, gap.shape[-1]), device=gap.device)
+    return lack * fade(place / (2 * length))
 
 
 def _sines(length: int, like: Tensor) -> Tensor:
