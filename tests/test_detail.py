@@ -77,7 +77,7 @@ def test_light_that_falls_towards_an_edge_goes_on_falling():
     plain = torch.full((1, 3, 256, 256), 0.5)
     beside = add_detail(plain, falling, falling.flip(-1), 256)[0, 0].mean(0)
     for gap in (beside, beside.flip(0)):
-        assert (gap[:20].diff() < 0).all()
+        assert (gap[1:24] < gap[0]).all()
         assert 0.4 < gap.min()
 
 

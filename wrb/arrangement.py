@@ -37,7 +37,7 @@ CHANGE = 2
 """Cost where a patch does not continue its neighbour's source, in mean variances of the photos' patches: the unit of
 the costs below."""
 
-REUSE = 0.6
+REUSE = 1
 """Cost of a source that is laid already."""
 
 FOLLOWING = 0.5
@@ -55,11 +55,11 @@ NEAR = 3
 
 NEVER = 1e7
 
-MIRROR = 1
+MIRROR = 3
 """Cost of a patch of a mirrored photo that lies where a mirror at the gap's edge would show it. Patches from elsewhere
 may be turned left to right: that is half of the choice, and one sees a thing again less easily in its mirror image."""
 
-ASIDE = 4
+ASIDE = 8
 """How many cells away from there nothing of that is left."""
 
 FEWEST_CELLS = 6
