@@ -56,11 +56,11 @@ NEAR = 3
 NEVER = 1e7
 
 MIRROR = 3
-"""Cost of a patch of a mirrored photo that lies where a mirror at the gap's edge would show it. Patches from elsewhere
-may be turned left to right: that is half of the choice, and one sees a thing again less easily in its mirror image."""
+"""Cost of a patch of a mirrored photo that lies where a mirror at the gap's edge would show it. Farther from there,
+patches may be turned left to right: one sees a thing again less easily in its mirror image."""
 
 ASIDE = 8
-"""How many cells away from there nothing of that is left."""
+"""How many cells from there nothing of that is left. With less, a gap becomes its photos' reflections."""
 
 FEWEST_CELLS = 6
 """The least width of a photo, to have some choice, and wider than a patch."""

@@ -47,8 +47,8 @@ def meet_edges(gap: Tensor, left_edge: Tensor, right_edge: Tensor, *, out: Tenso
 
     Its measure is the step across each edge over the photos' median step from column to column, of which 1.25 would
     still pass. On average over 50 pairs of different photos it is 0.37 at 256 px height and 0.34 at 1024 and 2160 for a
-    gap as the network drew it; with the photos' detail, which starts as their mirror, it is 0.03 at all three. Blending
-    in frequency bands, the other choice, needs photo and gap to overlap, and kept photos leave nothing to overlap with.
+    gap as the network drew it; with the photos' detail it is 0.14, 0.11 and 0.10. Blending in frequency bands, the
+    other choice, needs photo and gap to overlap, and kept photos leave nothing to overlap with.
 
     Args:
         gap: (b c h w).
