@@ -86,7 +86,7 @@ POLISHING = 1
 
 
 def with_mirrored(left: Tensor, right: Tensor) -> Tensor:
-    """Both photos, (3 h w), side by side, and between them their mirrors at the gap's edges: all that sources are."""
+    """Both photos, (… w), and between them their mirrors at the gap's edges: all that sources are."""
     return torch.cat([left, left.flip(-1), right.flip(-1), right], dim=-1)
 
 
@@ -157,24 +157,32 @@ class Matching:
         right_width = right.shape[-1]
         self.right_mirror = left_width + right_width - width
         """The source that is the right photo's mirror at the gap's edge."""
-        joints = (left_width, 2 * left_width, 2 * left_width + right_width)
+        self.joints = left_width, 2 * left_width, 2 * left_width + right_width
         places = torch.arange(max(height, left_width + width, self.strip.shape[-1]), device=left.device)
         self.top = places[: height - self.size + 1 : self.step, None]
         self.start = places[left_width - self.beside :: self.step][: len(self.weights)]
-        starts = places[: self.strip.shape[-1] - self.size + 1]
+        self.source_start = places[: self.strip.shape[-1] - self.size + 1]
         columns = with_mirrored(places[:left_width], places[left_width : left_width + right_width])
-        self.shown = columns[: len(starts)].minimum(columns[self.size - 1 :])
+        self.shown = columns[: len(self.source_start)].minimum(columns[self.size - 1 :])
+        self.fixed = self._squares() / self.unit + self._dear()
 
+    def _squares(self) -> Tensor:
+        """What of a squared difference is each source's own, (i j x)."""
         sums = F.avg_pool2d(self.strip.square().sum(0)[None], (self.size, 1), (self.step, 1)) * self.size
-        squares = F.conv2d(sums, self.weights[:, None, None]).transpose(0, 1)
-        for joint in joints:
+        squares = F.conv2d(sums, self.weights[:, None, None])
+        for joint in self.joints:
             squares[..., joint - self.size + 1 : joint] = NEVER
-        in_right = starts >= joints[1]
-        middle = (self.start - left_width + self.size / 2)[:, None]
-        aside = (starts - self.start[:, None] - self.right_mirror * in_right).abs() / (ASIDE * self.step)
-        in_mirror = (starts >= joints[0]) & (starts < joints[2])
-        mirror = MIRROR * in_mirror * (1 - aside).clamp(min=0)
-        self.fixed = squares / self.unit + FARTHER * self.farther(middle, in_right) + mirror
+        return squares.transpose(0, 1)
+
+    def _dear(self) -> Tensor:
+        """What the farther photo and mirrors cost, (j x)."""
+        first, middle, last = self.joints
+        in_right = self.source_start >= middle
+        mirrored = (self.source_start >= first) & (self.source_start < last)
+        aside = (self.source_start - self.start[:, None] - self.right_mirror * in_right).abs()
+        mirror = MIRROR * mirrored * (1 - aside / (ASIDE * self.step)).clamp(min=0)
+        place = (self.start - first + self.size / 2)[:, None]
+        return FARTHER * self.farther(place, in_right) + mirror
 
     def farther(self, place: Tensor, in_right: Tensor) -> Tensor:
         """How much the photo of a source is the farther one for a place so many px into the gap: 1 at the edge."""
@@ -311,9 +319,8 @@ class Cutting:
         self.here = self._seen(0, 0)
         self.costs = MISFIT * (self.here - laid).square().sum(1) + NEVER * outside
         self.costs += FARTHER * matching.variance * matching.farther(columns, in_left == 0)
-        textured = with_mirrored(*map(self._textured, matching.photos))[
-            rows[:, None], self.column[-1].clamp(0, last - 1)
-        ]
+        strip = with_mirrored(*map(self._textured, matching.photos))
+        textured = strip[self.row, self.column[-1].clamp(0, last - 1)]
         farther_in = columns.minimum(columns.flip(0)) / step
         self.costs[-1] += matching.variance * (BRIDGE * farther_in + SYMMETRY * textured)
         for edge, beside, x in ((left[..., -1], -1, 0), (right[..., 0], 1, -1)):
