@@ -21,10 +21,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .arrangement import FEWEST_CELLS, FINEST, ROWS, arrange, pool, scale
+from .arrangement import FEWEST_CELLS, FINEST, arrange, pool, scale
 from .canvas import reflected, resize
 from .config import IMAGE_SIZE
 from .dissolve import Layer, Layers, dissolve
+from .matching import ROWS
 from .residual import lay
 from .seam import cosines, fade, meet_edges
 
