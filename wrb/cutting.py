@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from .matching import EDGE, FARTHER, NEVER, Matching, add_paths, with_mirrored
+from .matching import EDGE, FARTHER, NEVER, Matching, add_paths, variances, with_mirrored
 
 CHOICES = 4
 """How many of the sources around it a pixel can have."""
@@ -74,9 +74,7 @@ class Cutting:
 
     def _textured(self, photo: Tensor) -> Tensor:
         """From 0 to 1 where the photo, (3 h w), varies in all directions, as much as its patches do: (h w)."""
-        padded = F.pad(torch.cat([photo, photo.square()])[None], (2, 2, 2, 2), mode="replicate")
-        mean, mean_square = F.avg_pool2d(padded, 3, 1)[0].unflatten(0, (2, -1))
-        variance = (mean_square - mean.square()).mean(0, keepdim=True)
+        variance = variances(F.pad(photo, (2, 2, 2, 2), mode="replicate"), 3).mean(0, keepdim=True)
         least = -F.max_pool2d(-variance, 3, 1)[0]  # an edge by itself is none
         return (least / self.matching.variance).clamp(0, 1)
 

@@ -48,6 +48,12 @@ def with_mirrored(left: Tensor, right: Tensor) -> Tensor:
     return torch.cat([left, left.flip(-1), right.flip(-1), right], dim=-1)
 
 
+def variances(photo: Tensor, size: int) -> Tensor:
+    """Of a photo's channels, (3 h w), in every window so many px high and wide: (3 h-size+1 w-size+1)."""
+    mean, mean_square = (F.avg_pool2d(image[None], size, 1)[0] for image in (photo, photo.square()))
+    return mean_square - mean.square()
+
+
 class Matching:
     """The patches of a gap and of the photos beside it at one height, in px.
 
@@ -68,7 +74,9 @@ class Matching:
         weights = left.new_full((2 * self.beside + width,), EDGE)
         weights[self.beside : self.beside + width] = 1
         self.weights = weights.unfold(0, self.size, self.step)  # of a patch's columns: (patches across, size)
-        self.variance = torch.stack([self._variance(photo) for photo in self.photos]).mean().clamp(min=1e-8)
+        self.variance = (
+            torch.stack([variances(photo, self.size).mean() for photo in self.photos]).mean().clamp(min=1e-8)
+        )
         self.unit = 3 * self.size**2 * CHANGE * self.variance
 
         height, left_width = left.shape[-2:]
@@ -106,10 +114,6 @@ class Matching:
         """How much the photo of a source is the farther one for a place so many px into the gap: 1 at the edge."""
         from_other = torch.where(in_right, place, self.width - place)
         return (1 - from_other / (NEAR * self.step)).clamp(0, 1)
-
-    def _variance(self, photo: Tensor) -> Tensor:
-        mean, mean_square = (F.avg_pool2d(image[None], self.size, 1) for image in (photo, photo.square()))
-        return (mean_square - mean.square()).mean()
 
     def match(self, laid: Tensor) -> Tensor:
         """The sources of the patches of a gap, (3 h w): (patches down, patches across)."""
