@@ -73,6 +73,27 @@ def test_pieces_of_the_photos_are_also_turned_left_to_right():
     torch.testing.assert_close(matching.lay(matched)[..., 6:-6], mirrored[..., 6:-6])
 
 
+def test_a_mirror_at_the_edge_is_no_match():
+    """Though nothing else shows what the gap does."""
+    left, right = scenery(32, 32)[0], scenery(32, 32)[0]
+    matching = Matching(left, right, 16, margin=1)
+    matched = matching.match(left.flip(-1)[..., :16])
+    mirrored = matching.start + matched >= 32
+    assert mirrored.any()
+    assert (matched[mirrored].abs() > 4 * matching.step).all()
+
+
+def test_a_source_and_its_mirror_show_the_same_columns():
+    left, right = torch.rand(3, 32, 20), torch.rand(3, 32, 14)
+    matching = Matching(left, right, 16, margin=1)
+    photos = torch.cat([left, right], dim=-1)
+    for start, shown in zip(matching.source_start.tolist(), matching.shown.tolist(), strict=True):
+        if not any(start < joint < start + matching.size for joint in matching.joints):
+            patch = matching.strip[..., start : start + matching.size]
+            original = photos[..., shown : shown + matching.size]
+            assert torch.equal(patch, original) or torch.equal(patch, original.flip(-1))
+
+
 def test_the_farther_photo_is_no_choice_at_an_edge():
     """Both photos hold what the gap shows, so it alone decides which one is taken where."""
     photo = scenery(32, 64)[0]

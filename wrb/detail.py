@@ -39,7 +39,6 @@ differ from what it drew: smoke over mountains, where it had drawn the sky dark.
 GUIDING_LIMIT = 16
 """The frequency up to which the best one guides it: beyond, smooth patches would match best."""
 
-
 SLOPING = 8
 """Over that part of the height is measured how a photo's brightness falls or rises towards its edge."""
 
