@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -6,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wrb import Generator, GeneratorConfig, blend
+from wrb.blend import Pair
 from wrb.seam import FRINGE
 
 MODES = ("keep", "feather", "redraw")
@@ -125,6 +127,10 @@ def test_each_of_a_batch_is_blended_as_if_alone(generator):
 def test_down_is_the_same_turned(generator, mode):
     left, right = torch.rand(2, 3, 70, 60), torch.rand(1, 4, 35, 100)
     across = blend(generator, left, right, 40, photos=mode, feather=30)
+    pair = across.photos
+    assert isinstance(pair, Pair)
+    upright = replace(pair, painter=replace(pair.painter, mirrored=False))  # what is mirrored would stand on its head
+    across = replace(across, photos=upright).with_gap_width(40)
     down = blend(generator, left.mT, right.mT, 40, photos=mode, feather=30, direction="down")
     assert down.panorama.shape[-1] == 70
     torch.testing.assert_close(down.panorama, across.panorama.mT, atol=1e-5, rtol=0)

@@ -73,6 +73,13 @@ def test_pieces_of_the_photos_are_also_turned_left_to_right():
     torch.testing.assert_close(matching.lay(matched)[..., 6:-6], mirrored[..., 6:-6])
 
 
+def test_nothing_is_mirrored_where_it_must_not_be():
+    left, right = scenery(32, 32)[0], scenery(32, 64)[0]
+    matching = Matching(left, right, 16, margin=1, mirrored=False)
+    source = matching.start + matching.match(right.flip(-1)[..., 8:24])
+    assert ((source + matching.size <= 32) | (source >= 2 * 32 + 64)).all()
+
+
 def test_a_mirror_at_the_edge_is_no_match():
     """Though nothing else shows what the gap does."""
     left, right = scenery(32, 32)[0], scenery(32, 32)[0]

@@ -45,7 +45,9 @@ def scale(image: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(image[None], (height, width), mode="bicubic", antialias=True)[0]
 
 
-def arrange(left: Tensor, gap: Tensor, right: Tensor, low_pass: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+def arrange(
+    left: Tensor, gap: Tensor, right: Tensor, low_pass: Callable[[Tensor], Tensor], mirrored: bool = True
+) -> tuple[Tensor, Tensor]:
     """Find a source for each place of a gap.
 
     Args:
@@ -54,6 +56,7 @@ def arrange(left: Tensor, gap: Tensor, right: Tensor, low_pass: Callable[[Tensor
         gap: as the network drew it.
         right: the photo to its right.
         low_pass: keeps of an image what guides the matching.
+        mirrored: whether pieces of the photos may be, farther in than at the gap's edges.
 
     Returns:
         Which places have theirs in the right photo, and how far in px it lies from where the photo that it is in would
@@ -63,7 +66,7 @@ def arrange(left: Tensor, gap: Tensor, right: Tensor, low_pass: Callable[[Tensor
     laid = pool(gap, LEVELS[0][0])
     for height, margin in LEVELS:
         drawn = pool(gap, height)
-        matching = Matching(pool(left, height), pool(right, height), drawn.shape[-1], margin)
+        matching = Matching(pool(left, height), pool(right, height), drawn.shape[-1], margin, mirrored)
         laid = scale(laid, *drawn.shape[-2:])
         laid = laid + low_pass(drawn - laid)
         matched = matching.match(laid)

@@ -111,7 +111,7 @@ def blend(
         ValueError: if a photo, the gap's width or an option is not as said.
         FloatingPointError: if the network's type cannot hold its numbers, as can happen in float16.
     """
-    painter = Painter(generator, photos, feather, detail)
+    painter = Painter(generator, photos, feather, detail, mirrored=direction == "right")
     originals = left, right
     left, right = prepare_pair(left, right, direction)
     checked_gap_widths(gap_width, 1, left.shape[-2], direction)
@@ -206,6 +206,8 @@ class Painter:
     mode: PhotoMode
     feather: int
     detail: float
+    mirrored: bool
+    """Whether detail may be: in a panorama that runs down it would stand on its head."""
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(PhotoMode):
@@ -239,7 +241,7 @@ class Painter:
             self._redraw(left, redrawn_left, left_end)
             self._redraw(right, redrawn_right, right_end)
         seen = (left_end.context.upright_image, right_end.context.upright_image) if self.mode == "keep" else None
-        add_detail(generated, left, right, gap_width, self.detail, seen=seen, out=gap)
+        add_detail(generated, left, right, gap_width, self.detail, mirrored=self.mirrored, seen=seen, out=gap)
         meet_edges(gap, left[..., -1:], right[..., :1], out=gap).clamp_(0, 1)
 
     def _generate(self, left_end: End, right_end: End, columns: int) -> tuple[Tensor, Tensor, Tensor]:

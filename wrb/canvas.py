@@ -1,7 +1,7 @@
 """Geometry: photos of any size to the squares that the network sees, its columns back to pixels, and the panorama.
 
 Tensors are (b c h w) in 0..1 throughout. Panoramas run to the right: one that runs down is made of turned photos and
-turned back, and only `turned` and the messages know of it.
+turned back, and only `turned`, the messages and `detail`, which mirrors nothing then, know of it.
 """
 
 from __future__ import annotations

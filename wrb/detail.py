@@ -56,6 +56,7 @@ def add_detail(
     width: int,
     strength: float = 1,
     *,
+    mirrored: bool = True,
     seen: tuple[Tensor, Tensor] | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
@@ -71,6 +72,7 @@ def add_detail(
         right: the photos to its right, of the same height.
         width: of the result in px, at least h/4.
         strength: from 0, the gap merely scaled, to 1, all detail.
+        mirrored: whether pieces of the photos may be, which in a panorama that runs down would stand on their heads.
         seen: the squares of both photos at 256 px, (b 3 256 256), if they are at hand.
         out: where to write the result.
 
@@ -82,11 +84,11 @@ def add_detail(
     if strength == 0 or height < FINEST:
         return out.copy_(resize(gap, height, width))
     for number, one in enumerate(zip(out, gap, left, right, strict=True)):
-        _detail(*one, [of_photo[number] for of_photo in seen or ()])
+        _detail(*one, mirrored, [of_photo[number] for of_photo in seen or ()])
     return out if strength == 1 else torch.lerp(resize(gap, height, width), out, strength, out=out)
 
 
-def _detail(out: Tensor, gap: Tensor, left: Tensor, right: Tensor, seen: Sequence[Tensor]) -> None:
+def _detail(out: Tensor, gap: Tensor, left: Tensor, right: Tensor, mirrored: bool, seen: Sequence[Tensor]) -> None:
     """Write one gap, (3 h width), from (3 256 w), its photos, (3 h w), and what `add_detail` was given of those."""
     height, width = out.shape[-2:]
     num_cells = round(width * ROWS / height)
@@ -105,7 +107,7 @@ def _detail(out: Tensor, gap: Tensor, left: Tensor, right: Tensor, seen: Sequenc
     gap_small = meet_edges(gap_small[None], left_small[None, ..., -1:], right_small[None, ..., :1])[0]
     followed = _followed(left_small, gap_small, right_small)
     guidance = min(GUIDING * followed, GUIDING_LIMIT)
-    arranged = arrange(left_small, gap_small, right_small, lambda image: _low_pass(image, guidance))
+    arranged = arrange(left_small, gap_small, right_small, lambda image: _low_pass(image, guidance), mirrored)
     layers = dissolve(*arranged)
 
     level = FINEST if followed <= GUIDING_LIMIT else IMAGE_SIZE  # high enough for what is followed

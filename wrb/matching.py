@@ -61,10 +61,12 @@ class Matching:
         left: the photo, (3 h w), of whole cells; `right` alike.
         width: of the gap.
         margin: how many cells farther than its own a patch reaches.
+        mirrored: whether pieces of the photos may be.
     """
 
-    def __init__(self, left: Tensor, right: Tensor, width: int, margin: int) -> None:
+    def __init__(self, left: Tensor, right: Tensor, width: int, margin: int, mirrored: bool = True) -> None:
         self.photos = left, right
+        self.mirrored = mirrored
         self.width = width
         self.step = left.shape[-2] // ROWS
         self.size = (2 * margin + 1) * self.step
@@ -104,11 +106,11 @@ class Matching:
         """What the farther photo and mirrors cost, (j x)."""
         first, middle, last = self.joints
         in_right = self.source_start >= middle
-        mirrored = (self.source_start >= first) & (self.source_start < last)
+        in_mirror = (self.source_start >= first) & (self.source_start < last)
         aside = (self.source_start - self.start[:, None] - self.right_mirror * in_right).abs()
-        mirror = MIRROR * mirrored * (1 - aside / (ASIDE * self.step)).clamp(min=0)
+        mirror = MIRROR * (1 - aside / (ASIDE * self.step)).clamp(min=0) if self.mirrored else NEVER
         place = (self.start - first + self.size / 2)[:, None]
-        return FARTHER * self.farther(place, in_right) + mirror
+        return FARTHER * self.farther(place, in_right) + mirror * in_mirror
 
     def farther(self, place: Tensor, in_right: Tensor) -> Tensor:
         """How much the photo of a source is the farther one for a place so many px into the gap: 1 at the edge."""

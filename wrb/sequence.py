@@ -70,7 +70,8 @@ def blend_sequence(
         )
     for number, photo in enumerate(originals, start=1):
         check_photos(photo, f"photo {number}", direction)
-    sequence = PhotoSequence(Painter(generator, photos_mode, feather, detail), originals, loop, direction)
+    painter = Painter(generator, photos_mode, feather, detail, mirrored=direction == "right")
+    sequence = PhotoSequence(painter, originals, loop, direction)
     return sequence.join(gap_widths, 1, on_progress or ignore_progress)
 
 
