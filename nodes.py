@@ -20,8 +20,8 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from .wrb import Blend
-    from .wrb.blend import PhotoMode
-    from .wrb.canvas import Direction
+    from .wrb.geometry import Direction
+    from .wrb.painter import PhotoMode
 
 CATEGORY = "image/wide-range blend"
 
@@ -167,7 +167,7 @@ class WRBBlend(io.ComfyNode):
                 to_torch(left),
                 to_torch(right),
                 gap_width or None,
-                photos=PHOTOS[photos],
+                photo_mode=PHOTOS[photos],
                 feather=feather,
                 detail=detail,
                 direction=direction,
@@ -265,7 +265,7 @@ class WRBBlendSequence(io.ComfyNode):
                 [to_torch(batch) for batch in batches],
                 gap_width[0] or None if each_width is None else [width or None for width in each_width],
                 loop=loop[0],
-                photos_mode=PHOTOS[photos[0]],
+                photo_mode=PHOTOS[photos[0]],
                 feather=feather[0],
                 detail=detail[0],
                 direction=direction[0],

@@ -100,8 +100,8 @@ def measure(height: int, rounds: int, threads: int) -> Cost:
     memory = _peak_memory() - before
     parts: dict[str, list[tuple[object, str]]] = {
         "network": [(generator, "encode"), (generator, "generate")],
-        "detail": [(import_module("wrb.blend"), "add_detail")],
-        "seam": [(import_module("wrb.blend"), "meet_edges")],
+        "detail": [(import_module("wrb.painter"), "add_detail")],
+        "seam": [(import_module("wrb.painter"), "meet_edges")],
     }
     seconds: dict[str, list[float]] = {name: [] for name in (*parts, "outside")}
     for _ in range(rounds):

@@ -19,11 +19,13 @@ import torch
 from torch import Tensor
 
 from wrb import Generator, load_generator
-from wrb.canvas import context, gap_columns, resize
-from wrb.config import COLUMN_WIDTH, IMAGE_SIZE
 from wrb.detail import add_detail
+from wrb.geometry import context, gap_columns
 from wrb.images import list_images, read_image
-from wrb.seam import meet_edges, without_fringe
+from wrb.network.config import COLUMN_WIDTH, IMAGE_SIZE
+from wrb.painter import without_fringe
+from wrb.poisson import meet_edges
+from wrb.resampling import resize
 
 OCTAVES = 5
 

@@ -17,8 +17,8 @@ from training.photos import find_photos, read_list
 from training.protocol import spread_pairs
 from training.sheet import draw_sheet
 from wrb import Generator, blend, load_generator
-from wrb.canvas import resize
 from wrb.images import read_image
+from wrb.resampling import resize
 
 PAIRS = 12
 COLUMNS = 2

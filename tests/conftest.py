@@ -1,4 +1,4 @@
-"""What several test files share: reading the golden files, and generators of seeded weights."""
+"""What the test files share: the seed, reading the golden files, and generators of seeded weights."""
 
 from __future__ import annotations
 
@@ -8,14 +8,24 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 from safetensors.torch import load_file
 from torch import Tensor
 
 from tests.golden.seeded import seeded_state_dict
-from wrb.config import GeneratorConfig
-from wrb.generator import Generator
+from wrb.network.config import GeneratorConfig
+from wrb.network.generator import Generator
 
 MakeGenerator = Callable[..., Generator]
+
+settings.register_profile("same examples each time", derandomize=True)
+settings.load_profile("same examples each time")
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """The same numbers in every run, whichever tests ran before."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

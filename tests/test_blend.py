@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from wrb import Generator, GeneratorConfig, blend
 from wrb.blend import Pair
-from wrb.seam import FRINGE
+from wrb.painter import FRINGE
 
 MODES = ("keep", "feather", "redraw")
 
@@ -36,7 +36,7 @@ def test_any_sizes_and_gaps(generator, left_size, right_size, factor, data):
     copies = left.clone(), right.clone()
     gap_width = min(8 * height, max(-(-height // 4), round(factor * height)))
     mode = data.draw(st.sampled_from(MODES))
-    result = blend(generator, left, right, gap_width, photos=mode, feather=data.draw(st.integers(0, 900)))
+    result = blend(generator, left, right, gap_width, photo_mode=mode, feather=data.draw(st.integers(0, 900)))
 
     right_width = max(1, round(right_size[1] * height / right_size[0]))
     assert result.panorama.shape == (1, 3, height, left_width + gap_width + right_width)
@@ -55,8 +55,8 @@ def test_any_sizes_and_gaps(generator, left_size, right_size, factor, data):
 @pytest.mark.parametrize("mode", MODES)
 def test_mirrored_photos_have_the_mirrored_geometry(generator, mode):
     left, right = photo(50, 80), photo(50, 30)
-    straight = blend(generator, left, right, 60, photos=mode, feather=10)
-    mirrored = blend(generator, right.flip(-1), left.flip(-1), 60, photos=mode, feather=10)
+    straight = blend(generator, left, right, 60, photo_mode=mode, feather=10)
+    mirrored = blend(generator, right.flip(-1), left.flip(-1), 60, photo_mode=mode, feather=10)
     assert torch.equal(mirrored.gap_mask, straight.gap_mask.flip(-1))
     outside = straight.gap_mask.bool().logical_not()
     if mode == "keep":
@@ -69,7 +69,7 @@ def test_no_step_at_the_edges_of_the_gap(generator, mode, height):
     generator = copy.deepcopy(generator).requires_grad_(False)
     generator.decoder_stage0[0].weight.mul_(0.05)  # draws an almost even grey, far from the photos' brightness
     left, right = photo(height, 2 * height), photo(height, height)
-    panorama = blend(generator, left, right, photos=mode, feather=height // 4).panorama
+    panorama = blend(generator, left, right, photo_mode=mode, feather=height // 4).panorama
     steps = panorama.diff(dim=-1).abs().mean(dim=(0, 1, 2))
     for edge in (2 * height - 1, 3 * height - 1):
         assert steps[edge] <= 1.25 * steps[height // 2 :].median() + 2 / 255
@@ -77,7 +77,7 @@ def test_no_step_at_the_edges_of_the_gap(generator, mode, height):
 
 def test_redrawn_photos_are_the_networks_own_at_its_size(generator):
     left, right = torch.rand(1, 3, 256, 256), torch.rand(1, 3, 256, 256)
-    panorama = blend(generator, left, right, 256, photos="redraw").panorama
+    panorama = blend(generator, left, right, 256, photo_mode="redraw").panorama
     redrawn = generator(left, right)
     for side in (slice(FRINGE, 256 - FRINGE), slice(-256 + FRINGE, -FRINGE)):
         inside = (..., slice(FRINGE, -FRINGE), side)
@@ -86,7 +86,7 @@ def test_redrawn_photos_are_the_networks_own_at_its_size(generator):
 
 def test_feathering_ends_where_it_is_told(generator):
     left, right = torch.rand(1, 3, 128, 200), torch.rand(1, 3, 128, 200)
-    panorama = blend(generator, left, right, 128, photos="feather", feather=40).panorama
+    panorama = blend(generator, left, right, 128, photo_mode="feather", feather=40).panorama
     assert torch.equal(panorama[..., :160], left[..., :160])
     assert not torch.equal(panorama[..., 160:200], left[..., 160:])
     assert torch.equal(panorama[..., -160:], right[..., 40:])
@@ -94,20 +94,20 @@ def test_feathering_ends_where_it_is_told(generator):
 
 def test_feathering_over_nothing_keeps_the_photos(generator):
     left, right = torch.rand(1, 3, 64, 80), torch.rand(1, 3, 64, 80)
-    feathered = blend(generator, left, right, photos="feather", feather=0).panorama
-    assert torch.equal(feathered, blend(generator, left, right, photos="keep").panorama)
+    feathered = blend(generator, left, right, photo_mode="feather", feather=0).panorama
+    assert torch.equal(feathered, blend(generator, left, right, photo_mode="keep").panorama)
 
 
 def test_redrawing_leaves_alone_what_the_network_does_not_see(generator):
     left, right = torch.rand(1, 3, 64, 300), torch.rand(1, 3, 64, 64)
-    panorama = blend(generator, left, right, photos="redraw").panorama
+    panorama = blend(generator, left, right, photo_mode="redraw").panorama
     assert torch.equal(panorama[..., :236], left[..., :236])
 
 
 def test_another_gap_width_equals_a_fresh_blend_and_encodes_nothing(generator, monkeypatch):
     left, right = torch.rand(3, 3, 100, 120), torch.rand(3, 3, 90, 100)
-    fresh = blend(generator, left, right, 222, photos="feather", feather=20, batch_size=2)
-    first = blend(generator, left, right, 50, photos="feather", feather=20, batch_size=2)
+    fresh = blend(generator, left, right, 222, photo_mode="feather", feather=20, batch_size=2)
+    first = blend(generator, left, right, 50, photo_mode="feather", feather=20, batch_size=2)
     monkeypatch.setattr(generator, "encode", None)
     adjusted = first.with_gap_width(222, batch_size=2)
     assert torch.equal(adjusted.panorama, fresh.panorama)
@@ -126,12 +126,14 @@ def test_each_of_a_batch_is_blended_as_if_alone(generator):
 @pytest.mark.parametrize("mode", MODES)
 def test_down_is_the_same_turned(generator, mode):
     left, right = torch.rand(2, 3, 70, 60), torch.rand(1, 4, 35, 100)
-    across = blend(generator, left, right, 40, photos=mode, feather=30)
-    pair = across.photos
+    across = blend(generator, left, right, 40, photo_mode=mode, feather=30)
+    pair = across.joinable
     assert isinstance(pair, Pair)
-    upright = replace(pair, painter=replace(pair.painter, mirrored=False))  # what is mirrored would stand on its head
-    across = replace(across, photos=upright).with_gap_width(40)
-    down = blend(generator, left.mT, right.mT, 40, photos=mode, feather=30, direction="down")
+    upright = replace(
+        pair, painter=replace(pair.painter, allow_mirrored=False)
+    )  # what is mirrored would stand on its head
+    across = replace(across, joinable=upright).with_gap_width(40)
+    down = blend(generator, left.mT, right.mT, 40, photo_mode=mode, feather=30, direction="down")
     assert down.panorama.shape[-1] == 70
     torch.testing.assert_close(down.panorama, across.panorama.mT, atol=1e-5, rtol=0)
     assert torch.equal(down.gap_mask, across.gap_mask.mT)
@@ -155,7 +157,7 @@ def test_progress_counts_every_pass_and_can_end_the_blend(generator):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"photos": "kept"}, "photos is 'kept'; it is one of 'keep', 'feather', 'redraw'"),
+        ({"photo_mode": "kept"}, "photo_mode is 'kept'; it is one of 'keep', 'feather', 'redraw'"),
         ({"feather": -1}, "feather is -1 px"),
         ({"detail": -0.1}, "detail is -0.1; it goes from 0"),
         ({"detail": float("nan")}, "detail is nan; it goes from 0"),

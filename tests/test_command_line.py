@@ -14,9 +14,9 @@ from PIL import Image
 from tests.golden.seeded import seeded_image
 from wrb.__main__ import main
 from wrb.blend import blend
-from wrb.generator import Generator
 from wrb.images import read_image, write_image
-from wrb.weights import load_generator, read_weights, save_generator
+from wrb.network.generator import Generator
+from wrb.network.weights import load_generator, read_weights, save_generator
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from wrb import blend, blend_sequence, restore_photos
-from wrb.canvas import resize
+from wrb.resampling import resize
 
 
 @pytest.fixture(scope="module")

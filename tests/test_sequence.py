@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wrb import blend, blend_sequence
-from wrb.generator import Encoding
+from wrb.network.generator import Encoding
 
 MODES = ("keep", "feather", "redraw")
 
@@ -41,7 +41,7 @@ def test_any_sizes_and_gaps(generator, sizes, loop, mode, data):
     gap_width = st.integers(-(-height // 4), 2 * height)
     num_gaps = len(photos) - 1 + loop
     gap_widths = data.draw(st.lists(gap_width, min_size=num_gaps, max_size=num_gaps))
-    result = blend_sequence(generator, photos, gap_widths, loop=loop, photos_mode=mode, feather=40)
+    result = blend_sequence(generator, photos, gap_widths, loop=loop, photo_mode=mode, feather=40)
 
     photo_widths = [max(1, round(w * height / h)) for h, w in sizes]
     assert result.panorama.shape == (1, 3, height, sum(photo_widths) + sum(gap_widths))
@@ -64,8 +64,8 @@ def test_any_sizes_and_gaps(generator, sizes, loop, mode, data):
 def test_two_photos_are_a_blend(generator, mode):
     left, right = torch.rand(1, 3, 90, 200), torch.rand(1, 3, 60, 30)
     # without detail: its choice of sources turns on the smallest rounding
-    pair = blend(generator, left, right, 70, photos=mode, feather=25, detail=0)
-    sequence = blend_sequence(generator, [left, right], 70, photos_mode=mode, feather=25, detail=0)
+    pair = blend(generator, left, right, 70, photo_mode=mode, feather=25, detail=0)
+    sequence = blend_sequence(generator, [left, right], 70, photo_mode=mode, feather=25, detail=0)
     torch.testing.assert_close(sequence.panorama, pair.panorama, atol=1e-4, rtol=0)
     assert torch.equal(sequence.gap_mask, pair.gap_mask)
 
@@ -97,7 +97,7 @@ def test_detail_reaches_every_gap(generator):
 @pytest.mark.parametrize("widths", [(200, 100, 300), (100, 60, 140), (100,)])
 def test_a_loop_has_no_step_wherever_it_is_rolled(grey_generator, mode, widths):
     photos = [textured(100, width) for width in widths]
-    panorama = blend_sequence(grey_generator, photos, 120, loop=True, photos_mode=mode, feather=50).panorama
+    panorama = blend_sequence(grey_generator, photos, 120, loop=True, photo_mode=mode, feather=50).panorama
     steps = (panorama.roll(-1, dims=-1) - panorama).abs().mean(dim=(0, 1, 2))
     within = torch.cat([photo.diff(dim=-1).abs().mean(dim=(0, 1, 2)) for photo in photos]).median()
     # also where it wraps around: the last of the steps
@@ -111,7 +111,7 @@ def test_photos_between_two_gaps_are_redrawn_once(grey_generator):
     bright = torch.full((1, 3, 64, 64), 0.9)
     for width, spared in ((20, 0), (64, 0), (90, 0), (128, 0), (300, 170)):
         photos = [bright, bright[..., :1].expand(-1, -1, -1, width), bright]
-        panorama = blend_sequence(grey_generator, photos, 16, photos_mode="redraw").panorama
+        panorama = blend_sequence(grey_generator, photos, 16, photo_mode="redraw").panorama
         middle = panorama[0, 0, 32, 80 : 80 + width]
         torch.testing.assert_close(middle[0], torch.tensor(0.5), atol=2e-2, rtol=0)
         assert middle.min() > 0.5 - 1e-4
@@ -179,8 +179,8 @@ def test_progress_counts_every_pass_and_can_end_it(generator):
 
 def test_other_gap_widths_equal_a_fresh_blend(generator):
     photos = torch.rand(3, 3, 30, 40)
-    fresh = blend_sequence(generator, photos, [20, 50], photos_mode="feather", feather=9)
-    adjusted = blend_sequence(generator, photos, photos_mode="feather", feather=9).with_gap_width([20, 50])
+    fresh = blend_sequence(generator, photos, [20, 50], photo_mode="feather", feather=9)
+    adjusted = blend_sequence(generator, photos, photo_mode="feather", feather=9).with_gap_width([20, 50])
     assert torch.equal(adjusted.panorama, fresh.panorama)
     assert torch.equal(adjusted.gap_mask, fresh.gap_mask)
     assert fresh.with_gap_width(10).gap_mask.sum() == 2 * 10 * 30
@@ -189,7 +189,7 @@ def test_other_gap_widths_equal_a_fresh_blend(generator):
 @pytest.mark.parametrize("mode", MODES)
 def test_down_is_the_same_turned(generator, mode):
     photos = [torch.rand(1, 3, *size) for size in ((50, 40), (30, 60), (20, 20))]
-    options = {"gap_widths": [25, 13, 80], "loop": True, "photos_mode": mode, "feather": 20}
+    options = {"gap_widths": [25, 13, 80], "loop": True, "photo_mode": mode, "feather": 20}
     right = blend_sequence(generator, photos, **options)
     down = blend_sequence(generator, [photo.mT for photo in photos], **options, direction="down")
     assert down.panorama.shape[-1] == 50
@@ -209,7 +209,7 @@ def test_down_is_the_same_turned(generator, mode):
         (torch.rand(3, 3, 16, 16), {"gap_widths": 3}, "the gap is 3 px wide"),
         (torch.rand(2, 3, 16, 20), {"gap_widths": 3, "direction": "down"}, "3 px high; between photos 20 px wide"),
         (torch.rand(2, 3, 16, 16), {"direction": "up"}, "direction is 'up'; it is one of 'right', 'down'"),
-        (torch.rand(2, 3, 16, 16), {"photos_mode": "kept"}, "photos is 'kept'"),
+        (torch.rand(2, 3, 16, 16), {"photo_mode": "kept"}, "photo_mode is 'kept'"),
         (torch.rand(2, 3, 16, 16), {"feather": -1}, "feather is -1 px"),
         ([torch.rand(1, 3, 9, 9), torch.rand(3, 9, 9)], {}, r"photo 2 is \(3, 9, 9\)"),
         ([torch.rand(2, 3, 9, 9), torch.full((1, 3, 9, 9), torch.nan)], {}, "photo 3 has 243 values that are NaN"),

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 import tyro
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from wrb.config import COLUMN_WIDTH, IMAGE_SIZE
+from wrb.network.config import COLUMN_WIDTH, IMAGE_SIZE
 
 from .photos import CROP_WIDTH
 

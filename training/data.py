@@ -12,9 +12,10 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from wrb.config import COLUMN_WIDTH, IMAGE_SIZE
-from wrb.generator import DEFAULT_GAP_COLUMNS
-from wrb.seam import meet_edges, without_fringe
+from wrb.network.config import COLUMN_WIDTH, IMAGE_SIZE
+from wrb.network.generator import DEFAULT_GAP_COLUMNS
+from wrb.painter import without_fringe
+from wrb.poisson import meet_edges
 
 from .mixing import mixed_skies
 from .photos import CROP_HEIGHT, CROP_WIDTH, read_scaled

@@ -31,7 +31,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from wrb import blend, load_generator
-from wrb.config import COLUMN_WIDTH, IMAGE_SIZE
+from wrb.network.config import COLUMN_WIDTH, IMAGE_SIZE
 
 from .baselines import BASELINES
 from .data import CentralCrops, central, cut

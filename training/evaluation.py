@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from wrb.canvas import WIDEST_GAP
-from wrb.config import COLUMN_WIDTH, IMAGE_SIZE
 from wrb.devices import usable_device
+from wrb.geometry import WIDEST_GAP
+from wrb.network.config import COLUMN_WIDTH, IMAGE_SIZE
 
 from .perceptual import DistanceName, FeatureName
 from .photos import CROP_WIDTH

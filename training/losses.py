@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from wrb.transfer import ROWS, Sequences
+from wrb.network.content_transfer import FEATURE_ROWS, Sequences
 
 SHARPNESS = 0.5
 """Bandwidth h of ID-MRF: the smaller, the more a patch must stand out to count as a match."""
@@ -119,7 +119,7 @@ def feature_loss(gap_features: Tensor, true_features: Tensor, *, normalised: boo
 def consistency_loss(sequences: Sequences, *, normalised: bool = False) -> Tensor:
     """Disagreement of the two directions about the left photo, the gap and the right photo."""
     rightward, leftward = sequences.left_to_right, sequences.right_to_left
-    thirds = [ROWS, rightward.shape[-1] - 2 * ROWS, ROWS]
+    thirds = [FEATURE_ROWS, rightward.shape[-1] - 2 * FEATURE_ROWS, FEATURE_ROWS]
     pairs = zip(rightward.split(thirds, dim=-1), leftward.split(thirds, dim=-1), strict=True)
     return len(rightward) * torch.stack([_feature_distance(a, b, normalised) for a, b in pairs]).sum()
 

@@ -34,9 +34,9 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 from tqdm import tqdm
 
-from wrb.config import IMAGE_SIZE
 from wrb.devices import usable_device
 from wrb.files import replacing
+from wrb.network.config import IMAGE_SIZE
 
 from .perceptual import DistanceName, PerceptualDistance, perceptual_distance
 from .photos import find_photos, read_photo

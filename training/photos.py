@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from wrb.config import IMAGE_SIZE
 from wrb.files import replacing
+from wrb.network.config import IMAGE_SIZE
 
 CROP_HEIGHT = IMAGE_SIZE
 

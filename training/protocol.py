@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms.v2.functional import pil_to_tensor
 
-from wrb.config import IMAGE_SIZE
+from wrb.network.config import IMAGE_SIZE
 
 from .data import CentralCrops, central
 from .photos import read_scaled

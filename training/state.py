@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from wrb import Generator, GeneratorConfig
 from wrb.files import replacing
-from wrb.weights import read_weights
+from wrb.network.weights import read_weights
 
 from .config import TrainingConfig, differences, from_json
 from .discriminator import Discriminator

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from wrb.transfer import Sequences
+from wrb.network.content_transfer import Sequences
 
 from .data import Sample, central, cut, framed, meeting_edges
 from .losses import (

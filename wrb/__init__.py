@@ -9,14 +9,16 @@ Lu, Chang and Chiu, "Bridging the Visual Gap: Wide-Range Image Blending", CVPR 2
 """
 
 from .blend import Blend, blend
-from .config import GeneratorConfig
-from .generator import Generator
+from .detail import DetailSettings
+from .network.config import GeneratorConfig
+from .network.generator import Generator
+from .network.weights import load_generator, save_generator
 from .restore import restore_photos
 from .sequence import blend_sequence
-from .weights import load_generator, save_generator
 
 __all__ = [
     "Blend",
+    "DetailSettings",
     "Generator",
     "GeneratorConfig",
     "blend",

@@ -11,13 +11,14 @@ from typing import NoReturn, get_args
 import torch
 from tqdm import tqdm
 
-from .blend import PhotoMode, blend
-from .canvas import Direction
+from .blend import blend
 from .devices import usable_device
-from .generator import Generator
+from .geometry import Direction
 from .images import list_images, read_image, require_writable, write_image
-from .pairs import Job, name_panoramas, pair_by_order, pair_randomly
-from .weights import load_generator, read_weights, save_generator
+from .jobs import Job, name_panoramas, pair_by_order, pair_randomly
+from .network.generator import Generator
+from .network.weights import load_generator, read_weights, save_generator
+from .painter import PhotoMode
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -172,7 +173,7 @@ def _make_panorama(generator: Generator, job: Job, options: argparse.Namespace) 
         read_image(job.left),
         read_image(job.right),
         options.gap,
-        photos=options.photos,
+        photo_mode=options.photos,
         feather=feather,
         detail=options.detail,
         direction=options.direction,

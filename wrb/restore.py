@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from .blend import Blend
-from .canvas import as_rgb, check_photos, repeat_to, resize, turned
-from .seam import fade, meet_edges
+from .geometry import as_rgb, check_photos, repeat_to, turned
+from .poisson import meet_edges
+from .resampling import fade, resize
 
 DISTORTION = 0.01
 """How much more a panorama may be scaled in one direction than in the other, beside the rounding to whole px.

@@ -10,8 +10,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from .blend import Blend, End, OnProgress, Painter, PhotoMode, finish, ignore_progress
-from .canvas import (
+from .blend import Blend, OnProgress, finish, ignore_progress, renamed_photo_mode
+from .detail import DetailSettings
+from .geometry import (
     Direction,
     GapWidths,
     Layout,
@@ -19,11 +20,12 @@ from .canvas import (
     check_photos,
     checked_gap_widths,
     context,
-    resize,
     scaled_width,
     turned,
 )
-from .generator import Generator
+from .network.generator import Generator
+from .painter import End, Painter, PhotoMode
+from .resampling import resize
 
 Side = Literal["left", "right"]
 
@@ -34,11 +36,13 @@ def blend_sequence(
     gap_widths: GapWidths = None,
     *,
     loop: bool = False,
-    photos_mode: PhotoMode = "keep",
+    photo_mode: PhotoMode = "keep",
     feather: int = 0,
     detail: float = 1,
+    detail_settings: DetailSettings | None = None,
     direction: Direction = "right",
     on_progress: OnProgress | None = None,
+    photos_mode: PhotoMode | None = None,
 ) -> Blend:
     """Join photos in their order to one panorama, over a generated gap after each.
 
@@ -52,17 +56,19 @@ def blend_sequence(
         gap_widths: in px of the panorama, one for all gaps or one for each, as `blend` takes it.
         loop: lead from the last photo back into the first over one more gap, which stands at the panorama's end.
             Wherever such a panorama is rolled to, no seam shows.
-        photos_mode: what becomes of the photos, as the `photos` of `blend`.
+        photo_mode: what becomes of the photos, as in `blend`.
         feather: as in `blend`. Between two gaps, a photo narrow enough that both sides reach it passes from one
             redrawing into the other.
-        detail: as in `blend`.
-        direction: as in `blend`.
+        detail: as in `blend`; `detail_settings` and `direction` alike.
         on_progress: called after every pass of the network with the number done and the number in all.
+        photos_mode: the former name of `photo_mode`.
 
     Raises:
         ValueError: if a photo, a gap's width or an option is not as said.
         FloatingPointError: if the network's type cannot hold its numbers, as can happen in float16.
     """
+    if photos_mode is not None:
+        photo_mode = renamed_photo_mode("photos_mode", photos_mode)
     originals = _one_by_one(photos)
     if len(originals) < (1 if loop else 2):
         raise ValueError(
@@ -70,7 +76,14 @@ def blend_sequence(
         )
     for number, photo in enumerate(originals, start=1):
         check_photos(photo, f"photo {number}", direction)
-    painter = Painter(generator, photos_mode, feather, detail, mirrored=direction == "right")
+    painter = Painter(
+        generator=generator,
+        photo_mode=photo_mode,
+        feather=feather,
+        detail=detail,
+        allow_mirrored=direction == "right",
+        detail_settings=detail_settings or DetailSettings(),
+    )
     sequence = PhotoSequence(painter, originals, loop, direction)
     return sequence.join(gap_widths, 1, on_progress or ignore_progress)
 

@@ -14,8 +14,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.comfyui.example_graphs import CHECKPOINT, PHOTO_SIZE
 from tests.comfyui.server import COMFYUI, ROOT, UPSCALE_MODEL, ComfyServer
-from wrb.generator import Generator
-from wrb.weights import save_generator
+from wrb.network.generator import Generator
+from wrb.network.weights import save_generator
 
 CHROMIUM_OPTIONS = [
     "--no-sandbox",

@@ -10,7 +10,7 @@ from PIL import Image
 from tests.comfyui.conftest import assert_is_generated
 from tests.comfyui.example_graphs import PHOTO_SIZE, read_workflow
 from tests.comfyui.server import ROOT, ComfyServer
-from wrb.canvas import resize
+from wrb.resampling import resize
 
 pytestmark = pytest.mark.comfyui
 

@@ -13,7 +13,7 @@ import torch
 from tests.comfyui.conftest import assert_is_generated
 from tests.comfyui.example_graphs import read_workflow
 from tests.comfyui.server import PACK, ROOT, ComfyServer, Event, Graph, GraphRefusedError, Run
-from wrb.canvas import resize
+from wrb.resampling import resize
 
 pytestmark = pytest.mark.comfyui
 

@@ -18,7 +18,7 @@ from training.losses import (
     texture_loss,
 )
 from training.perceptual import EfficientNetLiteFeatures, VGG19Features
-from wrb.transfer import Sequences
+from wrb.network.content_transfer import Sequences
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

@@ -19,7 +19,7 @@ from training.config import SelfReconstructionConfig, read_config
 from training.run import Run
 from training.state import TrainingState
 from wrb import load_generator
-from wrb.weights import read_weights
+from wrb.network.weights import read_weights
 
 
 def train(config):

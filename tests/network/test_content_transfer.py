@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from wrb.config import GeneratorConfig
-from wrb.transfer import LAYERS, BidirectionalContentTransfer, ColumnLSTM
+from wrb.network.config import GeneratorConfig
+from wrb.network.content_transfer import NUM_LAYERS, BidirectionalContentTransfer, ColumnLSTM
 
 SIZE = 24
 
@@ -21,7 +21,7 @@ def columns() -> Tensor:
 @pytest.fixture
 def reference() -> nn.LSTM:
     torch.manual_seed(1)
-    return nn.LSTM(SIZE, SIZE, num_layers=LAYERS)
+    return nn.LSTM(SIZE, SIZE, num_layers=NUM_LAYERS)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def ours(reference: nn.LSTM) -> ColumnLSTM:
 
 def test_column_lstm_equals_torchs(columns: Tensor, reference: nn.LSTM, ours: ColumnLSTM) -> None:
     expected, (hidden, cell) = reference(columns)
-    found, states = ours.read(columns, [None] * LAYERS)
+    found, states = ours.read(columns, [None] * NUM_LAYERS)
     torch.testing.assert_close(found, expected)
     for layer, state in enumerate(states):
         assert state is not None
@@ -42,14 +42,14 @@ def test_column_lstm_equals_torchs(columns: Tensor, reference: nn.LSTM, ours: Co
 
 
 def test_column_lstm_goes_on_from_a_state(columns: Tensor, ours: ColumnLSTM) -> None:
-    whole, _ = ours.read(columns, [None] * LAYERS)
-    first, states = ours.read(columns[:2], [None] * LAYERS)
+    whole, _ = ours.read(columns, [None] * NUM_LAYERS)
+    first, states = ours.read(columns[:2], [None] * NUM_LAYERS)
     second, _ = ours.read(columns[2:], states)
     torch.testing.assert_close(torch.cat([first, second]), whole)
 
 
 def test_column_lstm_has_torchs_gradients(columns: Tensor, reference: nn.LSTM, ours: ColumnLSTM) -> None:
-    for lstm_output in (reference(columns)[0], ours.read(columns, [None] * LAYERS)[0]):
+    for lstm_output in (reference(columns)[0], ours.read(columns, [None] * NUM_LAYERS)[0]):
         lstm_output.square().sum().backward()
     for name, parameter in reference.named_parameters():
         torch.testing.assert_close(ours.get_parameter(name).grad, parameter.grad)

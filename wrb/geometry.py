@@ -13,10 +13,10 @@ from itertools import accumulate, pairwise, zip_longest
 from typing import Literal, get_args
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from .config import COLUMN_WIDTH, IMAGE_SIZE
+from .network.config import COLUMN_WIDTH, IMAGE_SIZE
+from .resampling import reflect, resize
 
 NARROWEST_GAP = 0.25
 WIDEST_GAP = 8
@@ -90,19 +90,6 @@ def repeat_to(photos: Tensor, length: int) -> Tensor:
     """A batch of at least that many, by its last one repeated."""
     missing = length - len(photos)
     return torch.cat([photos, photos[-1:].expand(missing, -1, -1, -1)]) if missing > 0 else photos
-
-
-def resize(images: Tensor, height: int, width: int) -> Tensor:
-    """Bicubic with antialiasing, clamped to 0..1; images of that size already are returned as they are."""
-    if images.shape[-2:] == (height, width):
-        return images
-    return F.interpolate(images, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
-
-
-def reflected(place: Tensor, length: int) -> Tensor:
-    """Places along an image: those beyond its ends are reflected, edges repeated, as often as it takes."""
-    place = place % (2 * length)
-    return torch.minimum(place, 2 * length - 1 - place)
 
 
 def checked_gap_width(gap_width: int | None, height: int, direction: Direction = "right", name: str = "the gap") -> int:
@@ -241,5 +228,5 @@ def context(photos: Tensor, *, mirrored: bool = False) -> Context:
         visible = visible.flip(-1)
     if columns < IMAGE_SIZE:
         place = torch.arange(columns - IMAGE_SIZE, columns, device=photos.device)
-        visible = visible[..., reflected(place, columns)]
+        visible = visible[..., reflect(place, columns)]
     return Context(visible, width, columns, mirrored)

@@ -1,8 +1,11 @@
 import pytest
 import torch
 
-from wrb.canvas import resize
-from wrb.seam import COLUMNS_AT_ONCE, FRINGE, REACH, fade, meet_edges, without_fringe
+from wrb.poisson import CHUNK_COLUMNS, meet_edges
+from wrb.resampling import resize
+
+ANISOTROPY = 5
+"""Of the membrane: how many times farther it reaches along the gap than up and down."""
 
 
 def stretched_laplacian(image):
@@ -10,7 +13,7 @@ def stretched_laplacian(image):
     padded = torch.cat([image[..., :1, :], image, image[..., -1:, :]], dim=-2)[..., 1:-1]
     down = padded[..., 2:, :] + padded[..., :-2, :] - 2 * image[..., 1:-1]
     across = image[..., 2:] + image[..., :-2] - 2 * image[..., 1:-1]
-    return down + REACH**2 * across
+    return down + ANISOTROPY**2 * across
 
 
 def test_the_gap_keeps_its_gradients_between_edges_it_now_meets():
@@ -50,7 +53,7 @@ def test_it_stays_exact_for_high_photos():
     torch.testing.assert_close(meet_edges(gap, left, right), exact, atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("width", [COLUMNS_AT_ONCE - 1, COLUMNS_AT_ONCE, COLUMNS_AT_ONCE + 1, 3 * COLUMNS_AT_ONCE])
+@pytest.mark.parametrize("width", [CHUNK_COLUMNS - 1, CHUNK_COLUMNS, CHUNK_COLUMNS + 1, 3 * CHUNK_COLUMNS])
 def test_gaps_of_many_columns_are_in_one_piece(width):
     edge = torch.linspace(0, 1, 12, dtype=torch.float64)[None, None, :, None]
     met = meet_edges(torch.zeros(1, 1, 12, width, dtype=torch.float64), edge, 1 - edge)
@@ -89,20 +92,3 @@ def test_sides_are_treated_alike():
 def test_a_single_pixel_is_the_mean_of_its_ends():
     met = meet_edges(torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1))
     torch.testing.assert_close(met, torch.full((1, 1, 1, 1), 0.5))
-
-
-def test_the_border_is_continued_from_within():
-    gap = torch.rand(2, 3, 20, 30)
-    drawn = without_fringe(gap)
-    inner = (..., slice(FRINGE, -FRINGE), slice(FRINGE, -FRINGE))
-    assert torch.equal(drawn[inner], gap[inner])
-    assert torch.equal(drawn[..., 10, :FRINGE], gap[..., 10, FRINGE, None].expand(-1, -1, FRINGE))
-    assert torch.equal(drawn[..., -1, 15], gap[..., -1 - FRINGE, 15])
-
-
-def test_fading_goes_from_all_to_nothing_and_both_ways_make_one():
-    progress = torch.linspace(-0.5, 1.5, 21)
-    faded = fade(progress)
-    assert faded[0] == faded[5] == 1 and faded[-1] == faded[15] == 0
-    assert (faded.diff() <= 0).all()
-    torch.testing.assert_close(faded + fade(1 - progress), torch.ones(21))

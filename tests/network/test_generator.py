@@ -15,8 +15,8 @@ from torch import Tensor
 from benchmarks.plain_generator import PlainGenerator
 from tests.conftest import MakeGenerator
 from tests.golden.seeded import seeded_image
-from wrb.config import GeneratorConfig
-from wrb.generator import Generator
+from wrb.network.config import GeneratorConfig
+from wrb.network.generator import Generator
 
 
 def relative_difference(found: Tensor, expected: Tensor) -> float:
@@ -31,7 +31,7 @@ def photos() -> tuple[Tensor, Tensor]:
 
 
 def test_keys_and_shapes_are_the_published_ones() -> None:
-    shapes = json.loads((Path(__file__).parent / "golden" / "generator_shapes.json").read_text())
+    shapes = json.loads((Path(__file__).parents[1] / "golden" / "generator_shapes.json").read_text())
     with torch.device("meta"):
         state_dict = Generator().state_dict()
     assert len(shapes) == 400

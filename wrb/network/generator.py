@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from .attention import contextual_attention
-from .config import COLUMN_WIDTH, IMAGE_SIZE, LEVELS, GeneratorConfig
+from .config import COLUMN_WIDTH, DECODER_LEVELS, IMAGE_SIZE, GeneratorConfig
+from .content_transfer import BidirectionalContentTransfer, Sequences
 from .layers import (
     GlobalResidualBlock,
     ResidualBottleneck,
@@ -22,7 +23,6 @@ from .layers import (
     relu,
     upsample,
 )
-from .transfer import BidirectionalContentTransfer, Sequences
 
 DEFAULT_GAP_COLUMNS = 4
 """A gap as wide as a photo: what the network was published for."""
@@ -115,7 +115,7 @@ class Generator(nn.Module):
         self.BCT = BidirectionalContentTransfer(self.config)
 
         self.feature_out = conv_unit(nn.Conv2d(transfer, stage[5], 1), activation=leaky_relu())
-        for level in LEVELS:
+        for level in DECODER_LEVELS:
             norm = level >= 3
             channels = stage[level]
             self.add_module(f"SHC{level}", SkipHorizontalConnection(channels, norm=norm))
@@ -203,7 +203,7 @@ class Generator(nn.Module):
         gap_features, sequences = self.BCT(left.transfer, right.transfer, gap_columns, with_guesses=with_guesses)
         features = torch.cat([left.bottleneck, self.feature_out(gap_features), right.bottleneck], dim=-1)
         features = self.decoder_stage5(self.GRB5(features))
-        for level in reversed(LEVELS):
+        for level in reversed(DECODER_LEVELS):
             features = self._join_skips(level, features, left.skips[level], right.skips[level])
             if level >= 2:
                 features = self.get_submodule(f"GRB{level}")(features)

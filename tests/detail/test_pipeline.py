@@ -6,13 +6,9 @@ import torch
 import torch.nn.functional as F
 
 from tests.scenery import scenery
-from wrb.canvas import context, resize
 from wrb.detail import add_detail
-
-
-@pytest.fixture(autouse=True)
-def _seeded():
-    torch.manual_seed(0)
+from wrb.geometry import context
+from wrb.resampling import resize
 
 
 def drawn(width, height):
@@ -148,9 +144,9 @@ def test_squares_at_hand_need_not_be_scaled_again(width):
     """What the network saw of the photos changes nothing; photos narrower than high are shown to it reflected."""
     for left_width, right_width in ((300, 300), (700, 400), (200, 300)):
         gap, left, right = drawn(width, 300), scenery(300, left_width), scenery(300, right_width)
-        seen = context(left).upright_image, context(right, mirrored=True).upright_image
+        squares = context(left).upright_image, context(right, mirrored=True).upright_image
         expected = add_detail(gap, left, right, width)
-        torch.testing.assert_close(add_detail(gap, left, right, width, seen=seen), expected, atol=1e-6, rtol=0)
+        torch.testing.assert_close(add_detail(gap, left, right, width, squares=squares), expected, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize(("height", "strength"), [(300, 0.0), (300, 0.5), (300, 1.0), (40, 1.0)])

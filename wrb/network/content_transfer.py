@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from .config import GeneratorConfig
 from .layers import conv_unit, leaky_relu
 
-ROWS = 4
+FEATURE_ROWS = 4
 """Rows and columns of each photo's map, (b c 4 4)."""
 
-LAYERS = 2
+NUM_LAYERS = 2
 
 
 class State(NamedTuple):
@@ -84,7 +84,7 @@ class ColumnLSTM(nn.Module):
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        for layer in range(LAYERS):
+        for layer in range(NUM_LAYERS):
             for name, shape in (("weight", (4 * size, size)), ("bias", (4 * size,))):
                 for source in ("ih", "hh"):
                     parameter = nn.Parameter(torch.empty(shape))
@@ -101,7 +101,7 @@ class ColumnLSTM(nn.Module):
         """Run over known columns, (t b n); returns the outputs, (t b n), and the states after the last."""
         products = products or self.products()
         states = list(states)
-        for layer in range(LAYERS):
+        for layer in range(NUM_LAYERS):
             bias = self.get_parameter(f"bias_ih_l{layer}") + self.get_parameter(f"bias_hh_l{layer}")
             gates_of_inputs = products[f"weight_ih_l{layer}"](columns) + bias
             outputs = []
@@ -136,8 +136,8 @@ class BidirectionalContentTransfer(nn.Module):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         channels = config.transfer_channels
-        self.LSTM_encoder = ColumnLSTM(channels * ROWS)
-        self.LSTM_decoder = ColumnLSTM(channels * ROWS)
+        self.LSTM_encoder = ColumnLSTM(channels * FEATURE_ROWS)
+        self.LSTM_decoder = ColumnLSTM(channels * FEATURE_ROWS)
         self.output = conv_unit(nn.Conv2d(2 * channels, channels, 1), activation=leaky_relu())
 
     def forward(
@@ -158,15 +158,15 @@ class BidirectionalContentTransfer(nn.Module):
         own = torch.cat([left, right.flip(-1)])
         other = torch.cat([right, left.flip(-1)])
         known = rearrange(own, "b c h w -> w b (c h)")
-        _, states = self.LSTM_encoder.read(rearrange(other, "b c h w -> w b (c h)"), [None] * LAYERS)
+        _, states = self.LSTM_encoder.read(rearrange(other, "b c h w -> w b (c h)"), [None] * NUM_LAYERS)
 
         products = self.LSTM_decoder.products()
         outputs, states = self.LSTM_decoder.read(known, states, products)
         columns = [outputs[-1:]]
-        for _ in range(gap_columns - 1 + (ROWS if with_guesses else 0)):
+        for _ in range(gap_columns - 1 + (FEATURE_ROWS if with_guesses else 0)):
             output, states = self.LSTM_decoder.read(columns[-1], states, products)
             columns.append(output)
-        generated = rearrange(torch.cat(columns), "w b (c h) -> b c h w", h=ROWS)
+        generated = rearrange(torch.cat(columns), "w b (c h) -> b c h w", h=FEATURE_ROWS)
 
         rightward, leftward = generated.split(batch)
         gap = torch.cat([rightward[..., :gap_columns], leftward[..., :gap_columns].flip(-1)], dim=1)

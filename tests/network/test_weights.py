@@ -18,8 +18,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tests.conftest import MakeGenerator
-from wrb.generator import Generator
-from wrb.weights import WeightsError, load_generator, read_weights, save_generator
+from wrb.network.generator import Generator
+from wrb.network.weights import WeightsError, load_generator, read_weights, save_generator
 
 KEY = "GRB4.path1.0.0.weight"
 

@@ -15,8 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..files import replacing
 from .config import GeneratorConfig
-from .files import replacing
 from .generator import Generator
 
 BUILT_IN = Path(__file__).with_name("built_in.safetensors")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from wrb.pairs import Job, name_panoramas, pair_by_order, pair_randomly
+from wrb.jobs import Job, name_panoramas, pair_by_order, pair_randomly
 
 LEFTS = [Path("left") / f"{number}.jpg" for number in range(7)]
 RIGHTS = [Path("right") / f"{number}.jpg" for number in range(5)]

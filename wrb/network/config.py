@@ -10,7 +10,7 @@ IMAGE_SIZE = 256
 COLUMN_WIDTH = 64
 """Width in px of one generated column at the network's height (four columns a photo)."""
 
-LEVELS = (0, 1, 2, 3, 4)
+DECODER_LEVELS = (0, 1, 2, 3, 4)
 """Decoder levels that can have a skip connection and attention; level n works at 128 / 2^n px height."""
 
 
@@ -28,7 +28,7 @@ class GeneratorConfig:
     attention_levels: tuple[int, ...] = (1,)
     """Decoder levels, 0 (outermost) to 4, at which the gap attends to the photos."""
 
-    skip_levels: tuple[int, ...] = LEVELS
+    skip_levels: tuple[int, ...] = DECODER_LEVELS
     """Decoder levels at which the photos' own sides get the encoder's detail back."""
 
     def __post_init__(self) -> None:
@@ -36,8 +36,8 @@ class GeneratorConfig:
             raise ValueError(f"width is {self.width}; it must be an even number of at least 2")
         for name in ("attention_levels", "skip_levels"):
             levels = set(getattr(self, name))
-            if unknown := levels - set(LEVELS):
-                raise ValueError(f"{name} has {sorted(unknown)}; levels are {list(LEVELS)}")
+            if unknown := levels - set(DECODER_LEVELS):
+                raise ValueError(f"{name} has {sorted(unknown)}; levels are {list(DECODER_LEVELS)}")
             object.__setattr__(self, name, tuple(sorted(levels)))
 
     @property

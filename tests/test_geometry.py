@@ -3,7 +3,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wrb.canvas import checked_gap_width, context, gap_columns, prepare_pair, resize
+from wrb.geometry import checked_gap_width, context, gap_columns, prepare_pair
+from wrb.resampling import resize
 
 sizes = st.integers(1, 700)
 

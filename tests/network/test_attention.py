@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from wrb.attention import contextual_attention
+from wrb.network.attention import contextual_attention
 
 
 @pytest.mark.parametrize("case", range(3))

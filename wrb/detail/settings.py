@@ -1,0 +1,171 @@
+"""Every number that the gap's detail depends on: what it is, in which unit, and what more or less of it does.
+
+`scripts/mutate_settings.py` doubles and halves each and tells which tests notice and how much of the picture changes;
+`scripts/sweep_settings.py` measures panoramas at several values. docs/experiments.md has what was tried.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+DIVISORS = (
+    *("base_cutoff", "trusted_energy", "discontinuity_penalty", "far_photo_reach", "mirror_reach"),
+    *("dissolve_width", "slope_length", "slope_cutoff"),
+)
+"""Settings that something is divided by."""
+
+
+class PyramidLevel(NamedTuple):
+    """A scale at which patches are matched."""
+
+    height: int
+    """Of the gap and the photos in px."""
+
+    patch_margin: int
+    """By how many cells a patch reaches beyond its own on every side: it is 2·patch_margin + 1 cells wide and high."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetailSettings:
+    """How the gap is laid with pieces of the photos. Lengths are shares of the gap's height, or cells.
+
+    Costs of matching are in units of `discontinuity_penalty`; costs of cutting are for one pixel at the finest level,
+    in mean variances of the photos' patches, so that flat and busy photos are treated alike.
+
+    Raises:
+        ValueError: if a value is out of its range.
+    """
+
+    # The grid
+
+    num_cell_rows: int = 16
+    """Rows of cells in the gap. A cell, about as wide as high, is the step by which patches move. With more, pieces are
+    smaller and ridges have more steps; with fewer, nothing fits."""
+
+    pyramid: tuple[PyramidLevel, ...] = (PyramidLevel(16, 2), PyramidLevel(32, 2), PyramidLevel(64, 1))
+    """From the coarsest level to the finest, at which offsets are told. Each height is a multiple of the one before and
+    of `num_cell_rows`. Without a fine level, what is placed rightly in the large does not fit in the small; without a
+    coarse one, layers of the landscape are matched wrongly."""
+
+    min_photo_cells: int = 6
+    """A narrower photo is continued by reflection to so many cells, so that there is some choice and a whole patch."""
+
+    # Guidance by the network, in cycles over the height
+
+    base_cutoff: float = 0.5
+    """Cut-off frequency up to which the colours of even the weakest network are kept. With more of it, colours of a
+    weak network lie as haze over the pieces; with less, the gap forgets what was drawn."""
+
+    trusted_energy: float = 0.5
+    """Share of the photos' energy that the network's drawing must have in an octave, for this octave of it to be kept
+    as well; with less energy it counts in part, by the square. Lower values trust soft drawings farther."""
+
+    guidance_factor: float = 2.0
+    """How many times farther the drawing guides the matching than its colours are kept. Colours that were kept as far
+    would be smoke over mountains where the network has drawn the sky dark."""
+
+    max_guidance_cutoff: float = 16.0
+    """Cut-off frequency up to which the best network guides the matching: beyond, smooth patches would match best."""
+
+    # Matching patches
+
+    discontinuity_penalty: float = 2.0
+    """Cost of a patch that does not continue its neighbour's offset, in mean variances of the photos' patches. With
+    more, pieces are larger, fewer, and fit the drawing less."""
+
+    reuse_penalty: float = 1.0
+    """Cost of a source that is laid already elsewhere in the same row of patches, mirrored or not. With more, fewer
+    things stand in the gap twice, and more ridges have steps."""
+
+    continuation_bonus: float = 0.5
+    """Gain of a patch that continues what is laid beside it already, on the way from both ends to the middle. It keeps
+    the reuse penalty from cutting pieces short."""
+
+    photo_edge_weight: float = 10.0
+    """How many times a photo's pixel beside the gap counts, compared with the gap's own. With less, the gap does not go
+    on from the photos."""
+
+    far_photo_penalty: float = 5.0
+    """Cost of a source in the farther photo at a photo's edge, for matching and for cutting. With less, both photos
+    show there for a while, and of the nearer one nothing but its mirror."""
+
+    far_photo_reach: float = 3.0
+    """From the edge on, that penalty falls to nothing over so many cells."""
+
+    mirror_penalty: float = 3.0
+    """Cost of a mirrored source that lies where a mirror at the gap's edge would show it. With less, the gap is its
+    photos' reflection."""
+
+    mirror_reach: float = 8.0
+    """That penalty falls to nothing over so many cells from there: a thing is seen again less easily turned left to
+    right and well aside. With less, two thirds of a gap are mirrored."""
+
+    # Cutting pieces to each other
+
+    num_candidates: int = 4
+    """Offsets of the nearest cells among which a pixel chooses, beside the mirror of the nearer photo. With more,
+    pieces fray; with fewer, cuts are straight."""
+
+    misfit_weight: float = 0.1
+    """Weight of how a pixel differs from the mean of the patches matched there, compared with how both sides of a cut
+    differ. With more, cuts follow the matching; with less, they run wherever they do not show."""
+
+    cut_penalty: float = 2.0
+    """Cost of a cut between two pixels that look the same. With more, borders are straighter and pieces fewer."""
+
+    edge_mirror_penalty: float = 1 / 3
+    """Cost of the mirror at the gap's edge for every cell of distance from that edge. The mirror alone goes on from a
+    photo without a step, and so leads to where another source fits. With more, steps show at the edge; with less,
+    reflections."""
+
+    textured_mirror_penalty: float = 60.0
+    """Cost of that mirror within texture, where one sees faces in it, and where a step does not show."""
+
+    num_refinements: int = 1
+    """Sweeps of iterated conditional modes (Besag, 1986) over the chosen offsets. Without, crumbs are left between
+    pieces; more changes little."""
+
+    # Dissolving one photo into the other
+
+    dissolve_width: float = 0.25
+    """How far on each side of a cut between the two photos they dissolve into each other, as a share of the height; at
+    both ends of the gap no farther than the narrowest gap allows. With less, borders show; with more, both photos are
+    seen through each other."""
+
+    # The light of the photos, carried on
+
+    slope_length: float = 0.125
+    """Over this share of the height next to the gap is measured how a photo's brightness rises or falls, and over twice
+    as much the slope is carried on. Without, skies have a dark line where pieces begin."""
+
+    max_slope: float = 0.1
+    """By how much brightness changes there at most, in 0..1: more is not the light of a sky, but a thing."""
+
+    slope_cutoff: float = 4.0
+    """Cut-off frequency up and down of what is carried on, in cycles over the height. With more, things leave
+    streaks."""
+
+    def __post_init__(self) -> None:
+        heights = [level.height for level in self.pyramid]
+        if not heights or heights[0] % self.num_cell_rows or any(fine % coarse for coarse, fine in pairwise(heights)):
+            raise ValueError(
+                f"pyramid has heights {heights}; each must be a multiple of the one before and of num_cell_rows "
+                f"({self.num_cell_rows})"
+            )
+        widest = max(2 * level.patch_margin + 1 for level in self.pyramid)
+        for name, least in (("num_cell_rows", widest), ("min_photo_cells", widest), ("num_candidates", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least {least}")
+        for name, value in vars(self).items():
+            if not isinstance(value, tuple) and not 0 <= value < float("inf"):
+                raise ValueError(f"{name} is {value}; it cannot be negative or infinite")
+        for name in DIVISORS:
+            if not getattr(self, name):
+                raise ValueError(f"{name} is 0; it must be more")
+
+    @property
+    def finest_height(self) -> int:
+        """In px, of the level at which offsets are told."""
+        return self.pyramid[-1].height
