@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from tests.scenery import scenery
@@ -120,3 +121,66 @@ def test_mirrors_go_on_from_photos_without_a_step():
     assert strip.shape == (3, 4, 28)
     torch.testing.assert_close(strip[..., :18], torch.cat([left, left.flip(-1)], dim=-1))
     torch.testing.assert_close(strip[..., 18:], torch.cat([right.flip(-1), right], dim=-1))
+
+
+def black(height, width):
+    """A photo that differs from nothing, so that penalties are all that its sources cost."""
+    return torch.zeros(3, height, width)
+
+
+def test_a_cell_is_a_sixteenth_of_the_height():
+    for height in (32, 64):
+        assert patches(black(height, 2 * height), black(height, 2 * height), height).cell == height // 16
+
+
+def test_another_offset_is_worth_two_variances_of_the_photos_patches():
+    """Whatever the photos' contrast: a patch changes its offset where the next one differs by more than that."""
+    for contrast in (0.1, 1.0):
+        left, right = contrast * torch.rand(2, 3, 32, 64)
+        matching = patches(left, right, 32)
+        variance = torch.stack([left, right]).unfold(-2, 6, 1).unfold(-2, 6, 1).flatten(-2).var(-1, correction=0).mean()
+        assert matching.unit == pytest.approx(2 * 3 * 6 * 6 * variance.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize(("gain", "used_twice"), [(0.8, False), (1.2, True)])
+def test_a_source_is_used_again_where_it_is_better_by_more_than_another_offset_costs(gain, used_twice):
+    costs = torch.zeros(1, 2, 12)
+    costs[..., 3] = -gain
+    first, second = assign_sources(costs, 1, torch.arange(12), SETTINGS)[0].tolist()
+    assert (first == second == 3) == used_twice
+
+
+@pytest.mark.parametrize(("gain", "continues"), [(0.4, True), (0.6, False)])
+def test_what_is_laid_beside_goes_on_where_another_source_gains_less_than_half_of_that(gain, continues):
+    costs = torch.zeros(1, 3, 12)
+    costs[0, 0, 3] = costs[0, 2, 11] = -5
+    costs[0, 1, 7] = -gain
+    assert assign_sources(costs, 1, torch.arange(12), SETTINGS)[0, 1] == (4 if continues else 7)
+
+
+def test_photos_count_ten_times_beside_the_gap():
+    matching = patches(torch.rand(3, 32, 64), torch.rand(3, 32, 64), 16)
+    assert matching.column_weights[0].tolist() == [10.0] * 4 + [1.0] * 2
+    assert (matching.column_weights[3:-3] == 1).all()
+
+
+def test_the_farther_photo_costs_five_at_the_edge_and_nothing_from_three_cells_on():
+    """Of patches by their middle; at the right edge it is the left photo."""
+    matching = patches(black(32, 64), black(32, 64), 32)
+    in_left, in_right = matching.fixed_costs[0, :, 0], matching.fixed_costs[0, :, -1]
+    expected = torch.tensor([5, 5, 5 * 2.5 / 3, 5 * 1.5 / 3, 5 * 0.5 / 3, *[0] * 13])
+    middles = matching.columns + 3 - 64  # in px into the gap; a cell is 2 px
+    assert middles[:5].tolist() == [-1, 1, 3, 5, 7]
+    expected = 5 * (1 - middles / 6).clamp(0, 1)
+    torch.testing.assert_close(in_right, expected)
+    torch.testing.assert_close(in_left, expected.flip(0))
+
+
+def test_a_mirror_costs_three_where_one_at_the_edge_would_be_and_nothing_from_eight_cells_on():
+    matching = patches(black(32, 64), black(32, 64), 64)
+    patch = len(matching.columns) // 2  # far from both edges
+    at_edge = int(matching.columns[patch])
+    mirrored = matching.fixed_costs[0, patch, 64 : 128 - 5]
+    aside = (torch.arange(64, 128 - 5) - at_edge).abs() / 2  # in cells of 2 px
+    torch.testing.assert_close(mirrored, 3 * (1 - aside / 8).clamp(min=0))
+    assert mirrored.max() == 3 and mirrored.min() == 0

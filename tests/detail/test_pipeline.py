@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 
 from tests.scenery import scenery
-from wrb.detail import add_detail
+from wrb.detail import DetailSettings, add_detail
+from wrb.detail.pipeline import num_photo_cells
 from wrb.geometry import context
 from wrb.resampling import resize
 
@@ -172,6 +173,20 @@ def test_a_wide_gap_takes_from_as_much_of_the_photos():
     assert torch.equal(add_detail(gap, left, right, 600), wide)
     squares = add_detail(gap, left[..., -300:].contiguous(), right[..., :300].contiguous(), 600)
     assert (squares - wide).abs().mean() > 0.01
+
+
+@pytest.mark.parametrize(("width", "cells"), [(1, 6), (100, 6), (112, 7), (240, 15), (256, 16), (700, 16)])
+def test_of_a_photo_at_least_six_cells_are_used_and_at_most_as_much_as_the_gap_is_wide_or_high(width, cells):
+    """A cell is 16 px here; narrower photos are reflected."""
+    assert num_photo_cells(width, 256, 16, DetailSettings()) == cells
+
+
+def test_settings_are_handed_in():
+    gap, left, right = drawn(256, 256), scenery(256, 256), scenery(256, 256)
+    default = add_detail(gap, left, right, 256)
+    assert torch.equal(add_detail(gap, left, right, 256, settings=DetailSettings()), default)
+    changed = add_detail(gap, left, right, 256, settings=DetailSettings(discontinuity_penalty=8, reuse_penalty=0))
+    assert (changed - default).abs().mean() > 0.01
 
 
 MEASURE_MEMORY = """

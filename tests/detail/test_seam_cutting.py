@@ -1,9 +1,12 @@
+from dataclasses import replace
+
+import pytest
 import torch
 
 from tests.scenery import scenery
 from wrb.detail import DetailSettings
 from wrb.detail.patch_matching import PatchMatching
-from wrb.detail.seam_cutting import SeamCutting, nearest_distinct
+from wrb.detail.seam_cutting import SeamCutting, nearest_distinct, refine
 from wrb.detail.sources import SourceStrip
 
 SETTINGS = DetailSettings()
@@ -84,3 +87,79 @@ def test_what_lies_beyond_a_photo_is_no_source():
     offset = SeamCutting(matching, torch.rand(3, 64, 128), starts - 80 - 4 * torch.arange(32)).cut()
     column = 80 + torch.arange(128) + offset
     assert 0 <= column.min() and column.max() < 320
+
+
+def test_a_pixel_has_the_offsets_of_four_cells_and_the_mirror_to_choose_from():
+    left, right = torch.rand(2, 3, 64, 100)
+    cells = torch.arange(16 * 16).view(16, 16) - 300
+    cutting = SeamCutting(finest(left, right, 64), left[..., :64], cells)
+    assert len(cutting.offsets) == 4 + 1
+    assert (cutting.offsets[-1, :, :32] == 0).all()
+    assert (cutting.offsets[-1, :, 32:] == cutting.matching.strip.right_mirror_offset).all()
+
+
+def flat_costs(gap):
+    """Of pixels between black photos, in their variances: of the cells' own offsets, and of the mirror."""
+    photo = torch.zeros(3, 64, 100)
+    cutting = SeamCutting(finest(photo, photo, 64), gap, torch.full((16, 16), -90))
+    return cutting.costs[0] / cutting.matching.variance, cutting.costs[-1] / cutting.matching.variance
+
+
+def test_a_misfit_counts_a_tenth_of_a_cut():
+    gap = torch.full((3, 64, 64), 0.02)
+    cost, _ = flat_costs(gap)
+    variance = 1e-8  # the least there is
+    torch.testing.assert_close(cost[:, 20:44], torch.full((64, 24), 0.1 * 3 * 0.02**2 / variance))
+
+
+def test_the_mirror_at_the_edge_costs_a_third_for_every_cell():
+    _, cost = flat_costs(torch.zeros(3, 64, 64))
+    beyond_the_farther_photos_reach = slice(12, 32)
+    place = torch.arange(64)[beyond_the_farther_photos_reach]
+    torch.testing.assert_close(cost[:, beyond_the_farther_photos_reach], (place / 4 / 3).expand(64, -1))
+
+
+def test_the_mirror_costs_sixty_in_texture():
+    left, right = torch.rand(2, 3, 64, 100)
+    matching = finest(left, right, 64)
+    cutting = SeamCutting(matching, torch.zeros(3, 64, 64), torch.full((16, 16), -90))
+    costs = (cutting.costs[-1] - 0.1 * cutting.shown[-1].square().sum(0)) / matching.variance
+    place = torch.arange(12, 32)
+    texture = costs[:, 12:32] - place / 4 / 3
+    assert texture.max().item() == pytest.approx(60, rel=1e-3)
+    assert texture.median() > 40
+
+
+def test_a_cut_costs_two_where_both_sides_look_alike():
+    photo = torch.zeros(3, 64, 100)
+    cells = torch.full((16, 16), -90)
+    cells[:, 8:] = -80
+    cutting = SeamCutting(finest(photo, photo, 64), torch.zeros(3, 64, 64), cells)
+    across = cutting.cut_costs(0, 1)[0, 31] / cutting.matching.variance  # between the last pixel of a cell and the next
+    one, other = cutting.offsets[:, 0, 31], cutting.offsets[:, 0, 32]
+    torch.testing.assert_close(across, 2.0 * (one[:, None] != other))
+
+
+def test_no_crumb_is_left():
+    """A pixel that chose otherwise than all around it chooses again; `cut` does so once."""
+    costs = torch.zeros(5, 6, 2)
+    costs[..., 1] = 0.1
+    differs = 1 - torch.eye(2)
+    chosen = torch.zeros(5, 6, dtype=torch.long)
+    chosen[2, 3] = 1
+    below, right_of = differs.expand(4, 6, 2, 2), differs.expand(5, 5, 2, 2)
+    assert refine(chosen, costs, below, right_of, 0)[2, 3] == 1
+    assert (refine(chosen, costs, below, right_of, 1) == 0).all()
+
+
+def test_pieces_have_few_crumbs():
+    """Pixels whose offset none of their neighbours has: less than two thirds of what is left without choosing again."""
+    left, right = scenery(64, 100)[0], scenery(64, 100)[0]
+    cells = torch.randint(-100, -64, (8, 8)).repeat_interleave(2, 0).repeat_interleave(2, 1)
+    counts = []
+    for settings in (SETTINGS, replace(SETTINGS, num_refinements=0)):
+        matching = PatchMatching(SourceStrip(left, right, 64), 1, settings)
+        offset = SeamCutting(matching, left[..., :64], cells).cut()
+        neighbours = torch.stack([offset[:-2, 1:-1], offset[2:, 1:-1], offset[1:-1, :-2], offset[1:-1, 2:]])
+        counts.append(int((offset[1:-1, 1:-1] != neighbours).all(0).sum()))
+    assert 3 * counts[0] < 2 * counts[1]

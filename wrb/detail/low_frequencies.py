@@ -34,6 +34,11 @@ def trusted_cutoff(left: Tensor, gap: Tensor, right: Tensor, settings: DetailSet
     return cutoff
 
 
+def guidance_cutoff(cutoff: float, settings: DetailSettings) -> float:
+    """Up to which frequency the network's drawing guides the matching, if its colours are kept up to a cut-off."""
+    return min(settings.guidance_factor * cutoff, settings.max_guidance_cutoff)
+
+
 def _energy_of_octaves(image: Tensor) -> list[float]:
     """Of the differences between neighbouring means, the coarsest octave first; `image` is (3 256 w)."""
     energies = [image.square().mean()]
@@ -64,9 +69,9 @@ def merge(
     of_right = _gradients(right, contributions[1], -gap.shape[-1], factor)
     rightwards += of_right[0]
     downwards += of_right[1]
-    from_left = _carried_slope(left.diff(dim=-1).flip(-1), rightwards, settings)
+    from_left = carried_slope(left.diff(dim=-1).flip(-1), rightwards, settings)
     rightwards[..., : from_left.shape[-1]] += from_left
-    from_right = _carried_slope(right.diff(dim=-1), rightwards.flip(-1), settings)
+    from_right = carried_slope(right.diff(dim=-1), rightwards.flip(-1), settings)
     rightwards[..., -from_right.shape[-1] :] += from_right.flip(-1)
     # what the gap's own gradients lack to these
     rightwards -= torch.cat([left[..., -1:], gap, right[..., :1]], dim=-1).diff(dim=-1)
@@ -106,7 +111,7 @@ def _gradients(photo: Tensor, contribution: Contribution, start: int, factor: in
     return rightwards, downwards / 2
 
 
-def _carried_slope(photo: Tensor, gap: Tensor, settings: DetailSettings) -> Tensor:
+def carried_slope(photo: Tensor, gap: Tensor, settings: DetailSettings) -> Tensor:
     """What to add to the gap's differences along the rows, so that a photo's slope goes on, and ever less farther in.
 
     Mirrors turn a slope around, and other pieces have their own: in a sky, both would show as a bend of brightness.

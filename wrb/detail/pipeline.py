@@ -24,7 +24,7 @@ from ..resampling import pool, reflect, resample, resize
 from .correspondence import find_correspondence
 from .cross_dissolve import dissolve
 from .high_frequencies import compose
-from .low_frequencies import RowwiseResampling, merge, trusted_cutoff
+from .low_frequencies import RowwiseResampling, guidance_cutoff, merge, trusted_cutoff
 from .settings import DetailSettings
 
 
@@ -86,8 +86,7 @@ def _write_gap(
     num_cells = round(width * num_rows / height)
     cell_width = width / num_cells  # in px and not always whole: cells fill the gap exactly
     left_cells, right_cells = (
-        max(settings.min_photo_cells, int(min(photo.shape[-1], max(height, width)) / cell_width))
-        for photo in (left, right)
+        num_photo_cells(photo.shape[-1], max(height, width), cell_width, settings) for photo in (left, right)
     )
     left_width, right_width = round(left_cells * cell_width), round(right_cells * cell_width)
     left, right = _right_end(left, left_width), _left_end(right, right_width)
@@ -104,12 +103,12 @@ def _write_gap(
     gap_small = meet_edges(gap_small[None], left_small[None, ..., -1:], right_small[None, ..., :1])[0]
 
     cutoff = trusted_cutoff(left_small, gap_small, right_small, settings)
-    guidance_cutoff = min(settings.guidance_factor * cutoff, settings.max_guidance_cutoff)
+    guiding = guidance_cutoff(cutoff, settings)
     correspondence = find_correspondence(
         left_small,
         gap_small,
         right_small,
-        lambda image: low_pass(image, guidance_cutoff),
+        lambda image: low_pass(image, guiding),
         settings,
         allow_mirrored=allow_mirrored,
     )
@@ -126,6 +125,11 @@ def _write_gap(
         return low_gap, torch.cat([left[:, rows] - low_left, right[:, rows] - low_right], dim=-1)
 
     compose(out, rows_of_parts, (left_width, right_width), contributions)
+
+
+def num_photo_cells(photo_width: int, most: int, cell_width: float, settings: DetailSettings) -> int:
+    """Of how many cells of a photo the gap is laid: of at most so many px of it, and of at least `min_photo_cells`."""
+    return max(settings.min_photo_cells, int(min(photo_width, most) / cell_width))
 
 
 def _right_end(photo: Tensor, width: int) -> Tensor:

@@ -94,7 +94,7 @@ class SeamCutting:
     def cut(self) -> Tensor:
         """The best offset of each pixel, (h w)."""
         costs = rearrange(self.costs, "n h w -> h w n")
-        below, right_of = self._cut_costs(1, 0), self._cut_costs(0, 1)
+        below, right_of = self.cut_costs(1, 0), self.cut_costs(0, 1)
         total = -3 * costs  # the four paths count the pixel's own cost once each
         for total_along, costs_along, cuts in (
             (total, costs, below),
@@ -105,7 +105,7 @@ class SeamCutting:
         chosen = refine(total.argmin(-1), costs, below, right_of, self.settings.num_refinements)
         return self.offsets.gather(0, chosen[None])[0]
 
-    def _cut_costs(self, below: int, right_of: int) -> Tensor:
+    def cut_costs(self, below: int, right_of: int) -> Tensor:
         """What it costs to cut between a pixel and the next one in that direction, for each candidate of the one and
         each of the other: how the two sources differ on both sides of the cut, (h w candidates candidates)."""
         parts = self.shown, self._pixels(below, right_of), self._pixels(-below, -right_of)

@@ -1,0 +1,229 @@
+"""Which settings the tests protect: each is doubled and halved in a copy of the tree, and the tests are run there.
+
+    python -m scripts.mutate_settings --out docs/mutations.md
+
+For every change the table says how far it changes the sample photos' gaps, whether the pinned picture notices, and
+which other test does first. Exits with 1 if a change of the picture goes unnoticed. Takes some 20 minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from scripts.pin_gaps import ROOT, make_panoramas
+from wrb.detail import DetailSettings
+
+SETTINGS = "wrb/detail/settings.py"
+
+CONSTANTS = {
+    "wrb/poisson.py": ("ANISOTROPY", "NEGLIGIBLE_EXPONENT", "CHUNK_COLUMNS", "MOST_MATRIX_FREQUENCIES"),
+    "wrb/painter.py": ("FRINGE", "REDRAW_MARGIN"),
+    "wrb/detail/cross_dissolve.py": ("NEGLIGIBLE_WEIGHT",),
+    "wrb/detail/low_frequencies.py": ("NUM_OCTAVES",),
+    "wrb/detail/high_frequencies.py": ("BAND_PIXELS",),
+    "wrb/geometry.py": ("NARROWEST_GAP", "WIDEST_GAP"),
+    "wrb/restore.py": ("DISTORTION",),
+}
+"""Numbers that are no settings of the detail, beside their users."""
+
+TESTS = ("tests/detail", *(f"tests/test_{name}.py" for name in ("painter", "poisson", "geometry", "blend", "restore")))
+
+PIN = "tests/detail/test_picture.py::test_the_gaps_are_the_pinned_ones"
+
+COPIED = ("wrb", "tests", "scripts", "samples", "benchmarks", "training", "pyproject.toml")
+
+WORKERS = 2
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One number of the source, changed."""
+
+    file: str
+    name: str
+    before: str
+    after: str
+
+    written: str
+    """What then stands in the source."""
+
+    def apply(self, tree: Path) -> None:
+        """Change it in a copy of the tree.
+
+        Raises:
+            ValueError: if it does not stand there once.
+        """
+        path = tree / self.file
+        text, count = re.subn(_pattern(self.name), lambda found: found[1] + self.written, path.read_text("utf-8"))
+        if count != 1:
+            raise ValueError(f"{self.file} has {count} lines that set {self.name}; expected is one")
+        path.write_text(text, "utf-8")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a mutation changes, and who notices."""
+
+    mutation: Mutation
+    difference: float | None
+    """Mean of the gaps, in levels of 8 bits; None if there is no picture, as the value is refused."""
+    share: float
+    """Of the gaps' pixels, those that change by more than 16 levels."""
+    pinned: bool
+    """Whether the pinned picture notices."""
+    test: str | None
+    """Which other test notices first."""
+
+    @property
+    def survives(self) -> bool:
+        """Whether it changes the picture, and no test notices."""
+        return self.difference != 0 and not self.pinned and self.test is None
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="of settings and constants (default: all)")
+    parser.add_argument("--out", type=Path, help="a Markdown file for the table (default: it is printed)")
+    parser.add_argument("--picture", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.picture:  # in a mutated tree
+        save_file({"gaps": draw_gaps()}, options.picture)
+        return 0
+    mutations = [mutation for mutation in find_mutations() if not options.names or mutation.name in options.names]
+    truth = draw_gaps()
+    outcomes = list(run(mutations, truth))
+    table = to_markdown(outcomes)
+    if options.out:
+        options.out.write_text(table, "utf-8")
+    else:
+        sys.stdout.write(table)
+    return int(any(outcome.survives for outcome in outcomes))
+
+
+def draw_gaps() -> Tensor:
+    """The gaps of the pinned panoramas at their full size, (pairs 3 h w)."""
+    return torch.cat([made.layout.split(made.panorama)[1][0] for made, _ in make_panoramas()])
+
+
+def find_mutations() -> Iterator[Mutation]:
+    """Half and twice of every number; of the pyramid, each level left out."""
+    settings = DetailSettings()
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        before = _read(SETTINGS, field.name)
+        if isinstance(value, tuple):
+            levels = re.findall(r"PyramidLevel\([^)]*\)", before)
+            for level in levels:
+                rest = ", ".join(other for other in levels if other != level)
+                yield Mutation(SETTINGS, field.name, level, "left out", f"({rest},)")
+        else:
+            yield from _half_and_twice(SETTINGS, field.name, before, value)
+    for file, names in CONSTANTS.items():
+        for name in names:
+            before = _read(file, name)
+            yield from _half_and_twice(file, name, before, eval(before, {}))
+
+
+def _half_and_twice(file: str, name: str, before: str, value: float) -> Iterator[Mutation]:
+    for changed in (value / 2, value * 2):
+        written = repr(int(changed) if isinstance(value, int) else changed)
+        yield Mutation(file, name, before, written, written)
+
+
+def _pattern(name: str) -> str:
+    return rf"(?m)^((?:    )?{name}(?:: [^=]+)? = )(\S.*)$"
+
+
+def _read(file: str, name: str) -> str:
+    found = re.search(_pattern(name), (ROOT / file).read_text("utf-8"))
+    if not found:
+        raise ValueError(f"{file} does not set {name}")
+    return found[2]
+
+
+def run(mutations: list[Mutation], truth: Tensor) -> Iterator[Outcome]:
+    """Try each, several at a time, in copies of the tree."""
+    with tempfile.TemporaryDirectory() as folder:
+        trees: SimpleQueue[Path] = SimpleQueue()
+        for number in range(WORKERS):
+            tree = Path(folder) / str(number)
+            tree.mkdir()
+            for name in COPIED:
+                copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+                copy(ROOT / name, tree / name)
+            trees.put(tree)
+
+        def attempt(mutation: Mutation) -> Outcome:
+            tree = trees.get()
+            try:
+                return try_mutation(mutation, tree, truth)
+            finally:
+                shutil.copy(ROOT / mutation.file, tree / mutation.file)
+                trees.put(tree)
+
+        with ThreadPoolExecutor(WORKERS) as pool_of_workers:
+            yield from tqdm(pool_of_workers.map(attempt, mutations), total=len(mutations), unit="mutation")
+
+
+def try_mutation(mutation: Mutation, tree: Path, truth: Tensor) -> Outcome:
+    """Draw the gaps and run the tests in a copy of the tree, with one number changed."""
+    mutation.apply(tree)
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, *arguments]
+        return subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
+
+    picture = tree / "gaps.safetensors"
+    difference, share, pinned = None, 1.0, True
+    if python("-m", "scripts.mutate_settings", "--picture", str(picture)).returncode == 0:
+        gaps = load_file(picture)["gaps"]
+        change = (gaps - truth).abs() * 255
+        difference, share = change.mean().item(), (change.amax(1) > 16).float().mean().item()
+        pinned = python("-m", "pytest", "-q", "-p", "no:cacheprovider", PIN).returncode != 0
+    tested = python(
+        *("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not slow", "--deselect", PIN, *TESTS)
+    ).stdout
+    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", tested, re.MULTILINE)
+    if failed is None and not re.search(r"^\d+ passed", tested, re.MULTILINE):
+        raise RuntimeError(f"the tests did not run with {mutation.name} = {mutation.after}:\n{tested[-2000:]}")
+    return Outcome(mutation, difference, share, pinned, failed[1] if failed else None)
+
+
+def to_markdown(outcomes: list[Outcome]) -> str:
+    """The table, in the order of the source."""
+    rows = [
+        "| file | number | change | gaps change by (levels) | of it more than 16 | pinned picture | another test |",
+        "|:--|:--|:--|--:|--:|:--|:--|",
+    ]
+    for outcome in outcomes:
+        mutation = outcome.mutation
+        refused = outcome.difference is None
+        picture = "refused" if refused else f"{outcome.difference:.2f}"
+        share = "–" if refused else f"{100 * outcome.share:.1f} %"
+        pinned = "–" if refused else "notices" if outcome.pinned else "does not"
+        test = outcome.test.split("::")[-1] if outcome.test else ("**none**" if outcome.survives else "none")
+        change = f"{mutation.before} → {mutation.after}"
+        rows.append(f"| {mutation.file} | `{mutation.name}` | {change} | {picture} | {share} | {pinned} | {test} |")
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
