@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wrb import Generator, GeneratorConfig, blend
+from wrb import DetailSettings, Generator, GeneratorConfig, blend
 from wrb.blend import Pair
 from wrb.painter import FRINGE
 
@@ -181,6 +181,23 @@ def test_an_overflowing_network_is_an_error_not_a_black_gap():
     generator.decoder_stage0[0].weight.fill_(float("nan"))
     with pytest.raises(FloatingPointError, match="overflows in torch.float32"):
         blend(generator, torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16))
+
+
+def test_the_former_name_of_photo_mode_works_and_warns(generator):
+    left, right = torch.rand(1, 3, 64, 80), torch.rand(1, 3, 64, 80)
+    with pytest.warns(DeprecationWarning, match="photos is now called photo_mode; say photo_mode='redraw'"):
+        former = blend(generator, left, right, photos="redraw").panorama
+    assert torch.equal(former, blend(generator, left, right, photo_mode="redraw").panorama)
+
+
+def test_settings_of_the_detail_are_handed_on_and_kept(generator):
+    """Another gap of the same photos is made with them, too."""
+    left, right = torch.rand(1, 3, 96, 96), torch.rand(1, 3, 96, 96)
+    settings = DetailSettings(mirror_penalty=0, discontinuity_penalty=9)
+    changed = blend(generator, left, right, detail_settings=settings)
+    assert not torch.equal(changed.panorama, blend(generator, left, right).panorama)
+    wider = blend(generator, left, right, 120, detail_settings=settings).panorama
+    assert torch.equal(changed.with_gap_width(120).panorama, wider)
 
 
 def test_gradients_are_not_recorded(generator):

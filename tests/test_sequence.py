@@ -219,3 +219,10 @@ def test_down_is_the_same_turned(generator, mode):
 def test_bad_options_are_refused_by_name(generator, photos, options, message):
     with pytest.raises(ValueError, match=message):
         blend_sequence(generator, photos, **options)
+
+
+def test_the_former_name_of_photo_mode_works_and_warns(generator):
+    photos = [torch.rand(1, 3, 64, 80), torch.rand(1, 3, 64, 80)]
+    with pytest.warns(DeprecationWarning, match="photos_mode is now called photo_mode; say photo_mode='redraw'"):
+        former = blend_sequence(generator, photos, photos_mode="redraw").panorama
+    assert torch.equal(former, blend_sequence(generator, photos, photo_mode="redraw").panorama)

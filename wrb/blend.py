@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .detail import DetailSettings
-from .geometry import Direction, GapWidths, Layout, checked_gap_widths, context, prepare_pair, turned
+from .geometry import Direction, GapWidths, Layout, checked_gap_widths, context, prepare_pair, transposed
 from .network.generator import Encoding, Generator
 from .painter import End, Painter, PhotoMode
 
@@ -35,7 +35,7 @@ class Blend:
     """1 where the panorama was generated, 0 where a photo is, (b h w)."""
 
     layout: Layout
-    """Where the photos and gaps lie; with "down" in the turned panorama."""
+    """Where the photos and gaps lie; with "down" in the transposed panorama."""
 
     direction: Direction
 
@@ -173,10 +173,10 @@ class Pair:
 def finish(
     panorama: Tensor, layout: Layout, direction: Direction, originals: tuple[Tensor, ...], joinable: Joinable
 ) -> Blend:
-    """The result of a blend, turned as it was asked for, with its mask."""
+    """The result of a blend with its mask, in the direction that was asked for."""
     return Blend(
-        panorama=turned(panorama, direction),
-        gap_mask=turned(layout.gap_mask(panorama), direction),
+        panorama=transposed(panorama, direction),
+        gap_mask=transposed(layout.gap_mask(panorama), direction),
         layout=layout,
         direction=direction,
         originals=originals,

@@ -1,7 +1,8 @@
 """Geometry: photos of any size to the squares that the network sees, its columns back to pixels, and the panorama.
 
-Tensors are (b c h w) in 0..1 throughout. Panoramas run to the right: one that runs down is made of turned photos and
-turned back, and only `turned`, the messages and `detail`, which mirrors nothing then, know of it.
+Tensors are (b c h w) in 0..1 throughout. All code makes panoramas that run to the right. For one that runs down, the
+photos are transposed first and the panorama is transposed back; beside that, only the messages know the direction, and
+the detail, which mirrors nothing then.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ GapWidths = int | Sequence[int | None] | None
 """In px: one for all gaps, or one for each. None: as wide as the panorama is high."""
 
 
-def turned(images: Tensor, direction: Direction) -> Tensor:
-    """Images that run in a direction, (… h w), as ones that run to the right, and those back again: a view."""
+def transposed(images: Tensor, direction: Direction) -> Tensor:
+    """Images that run down, (… h w), as ones that run to the right, or back again, as a view; others as they are."""
     return images.mT if direction == "down" else images
 
 
@@ -38,7 +39,7 @@ def prepare_pair(left: Tensor, right: Tensor, direction: Direction = "right") ->
     """Make two batches of photos fit each other: RGB, float32, of one height (the left one's) and of one length.
 
     A batch of one repeats; of two lengths the shorter repeats its last photo. Photos that fit already are returned as
-    they are, not copied. With "down" they are turned.
+    they are, not copied. With "down" they are transposed.
 
     Raises:
         ValueError: if a batch is empty, is not (b c h w) with 1, 3 or 4 channels, or has a pixel that is no number; if
@@ -69,7 +70,7 @@ def check_photos(photos: Tensor, name: str, direction: Direction = "right") -> N
 
 
 def as_rgb(photos: Tensor, direction: Direction = "right") -> Tensor:
-    """Photos in float32, (b 3 h w), with "down" turned; not copied where they are that already.
+    """Photos in float32, (b 3 h w), with "down" transposed; not copied where they are that already.
 
     Grey is repeated to RGB; transparency is laid over black.
     """
@@ -78,7 +79,7 @@ def as_rgb(photos: Tensor, direction: Direction = "right") -> Tensor:
         photos = photos.expand(-1, 3, -1, -1)
     elif photos.shape[1] == 4:
         photos = photos[:, :3] * photos[:, 3:]
-    return turned(photos, direction)
+    return transposed(photos, direction)
 
 
 def scaled_width(photos: Tensor, height: int) -> int:
@@ -87,7 +88,7 @@ def scaled_width(photos: Tensor, height: int) -> int:
 
 
 def repeat_to(photos: Tensor, length: int) -> Tensor:
-    """A batch of at least that many, by its last one repeated."""
+    """Lengthen a batch to that many by repeating its last photo; a longer one stays as it is."""
     missing = length - len(photos)
     return torch.cat([photos, photos[-1:].expand(missing, -1, -1, -1)]) if missing > 0 else photos
 
@@ -192,7 +193,7 @@ class Layout:
 class Context:
     """The part of photos next to a gap, as the network sees it.
 
-    A gap to the left is a gap to the right of the mirrored photos, so one side is all that there is to think of.
+    A gap to the left of photos is treated as one to the right of the mirrored photos, so that there is one case.
     """
 
     image: Tensor
@@ -202,7 +203,7 @@ class Context:
     """Width in px of the part of the photos that it shows."""
 
     columns: int
-    """Width in px of the same part in `image`."""
+    """Width in px of the same part in `image`, at its right end."""
 
     mirrored: bool
     """Whether `image` is, as the gap lies to the left of the photos."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .blend import Blend
-from .geometry import as_rgb, check_photos, repeat_to, turned
+from .geometry import as_rgb, check_photos, repeat_to, transposed
 from .poisson import meet_edges
 from .resampling import fade, resize
 
@@ -68,8 +68,8 @@ def restore_photos(panorama: Tensor, blend: Blend, *, feather: int = 0) -> Blend
         meet_edges(gap, photos[left][..., -1:], photos[right][..., :1], out=gap).clamp_(0, 1)
     return replace(
         blend,
-        panorama=turned(restored, blend.direction),
-        gap_mask=turned(layout.gap_mask(restored), blend.direction),
+        panorama=transposed(restored, blend.direction),
+        gap_mask=transposed(layout.gap_mask(restored), blend.direction),
         layout=layout,
     )
 

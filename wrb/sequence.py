@@ -21,7 +21,7 @@ from .geometry import (
     checked_gap_widths,
     context,
     scaled_width,
-    turned,
+    transposed,
 )
 from .network.generator import Generator
 from .painter import End, Painter, PhotoMode
@@ -105,8 +105,8 @@ class PhotoSequence:
     @torch.no_grad()
     def join(self, gap_widths: GapWidths, batch_size: int, on_progress: OnProgress) -> Blend:
         """Make the panorama from left to right; see `blend_sequence`. Gaps go one by one: `batch_size` is not used."""
-        height = turned(self.originals[0], self.direction).shape[-2]
-        photo_widths = tuple(scaled_width(turned(photo, self.direction), height) for photo in self.originals)
+        height = transposed(self.originals[0], self.direction).shape[-2]
+        photo_widths = tuple(scaled_width(transposed(photo, self.direction), height) for photo in self.originals)
         num_gaps = len(photo_widths) if self.loop else len(photo_widths) - 1
         layout = Layout(height, photo_widths, checked_gap_widths(gap_widths, num_gaps, height, self.direction))
         panorama = torch.empty(1, 3, height, layout.width, device=self.originals[0].device)

@@ -7,7 +7,7 @@ from wrb.resampling import fade, reflect
 
 
 def contributions_of(weight, farthest):
-    """With offsets at random, at most so many cells away, in pieces of two cells' width."""
+    """With offsets at random, at most so many tiles away, in pieces of two tiles' width."""
     rows, columns = weight.shape
     offset = torch.randint(-farthest, farthest + 1, (2, rows, columns // 2)).repeat_interleave(2, -1)
     return Contribution(offset[0], 1 - weight), Contribution(offset[1], weight)
@@ -21,11 +21,11 @@ def composed(low, residual, left_width, contributions):
 
 
 def mixed(values, height, width, contribution, start):
-    """What a photo adds to each pixel: the mixture of the four nearest cells' sources, by the definition."""
+    """What a photo adds to each pixel: the mixture of the four nearest tiles' sources, by the definition."""
     rows, columns = contribution.weight.shape
-    cell_height, cell_width = height / rows, width / columns
+    tile_height, tile_width = height / rows, width / columns
     y, x = torch.arange(height)[:, None], torch.arange(width)
-    down, across = (y + 0.5) / cell_height - 0.5, (x + 0.5) / cell_width - 0.5
+    down, across = (y + 0.5) / tile_height - 0.5, (x + 0.5) / tile_width - 0.5
     parts, shares, sources, weights = [], [], [], []
     for below in (0, 1):
         for after in (0, 1):
@@ -34,7 +34,7 @@ def mixed(values, height, width, contribution, start):
                 (across.floor().long() + after).clamp(0, columns - 1),
             )
             i, j = i.expand(height, width), j.expand(height, width)
-            column = reflect(x + start + (contribution.offset[i, j] * cell_width).round().long(), values.shape[-1])
+            column = reflect(x + start + (contribution.offset[i, j] * tile_width).round().long(), values.shape[-1])
             shares_of = [fade(part - part.floor()) for part in (down, across)]
             shares.append((1 - shares_of[0] if below else shares_of[0]) * (1 - shares_of[1] if after else shares_of[1]))
             parts.append(values[:, y, column])
@@ -47,10 +47,10 @@ def mixed(values, height, width, contribution, start):
     return sum(weights) * sum(part * share for part, share in zip(parts, shares, strict=True)) / energy.sqrt()
 
 
-@pytest.mark.parametrize(("height", "width", "cells"), [(40, 60, (8, 12)), (37, 61, (8, 12)), (16, 24, (16, 24))])
-def test_each_pixel_has_the_mixture_of_the_nearest_cells(height, width, cells):
+@pytest.mark.parametrize(("height", "width", "tiles"), [(40, 60, (8, 12)), (37, 61, (8, 12)), (16, 24, (16, 24))])
+def test_each_pixel_has_the_mixture_of_the_nearest_cells(height, width, tiles):
     left, right = torch.randn(3, height, 50), torch.randn(3, height, 45)
-    weight = (torch.linspace(-0.5, 1.5, cells[1]) + 0.2 * torch.rand(cells)).clamp(0, 1)
+    weight = (torch.linspace(-0.5, 1.5, tiles[1]) + 0.2 * torch.rand(tiles)).clamp(0, 1)
     contributions = contributions_of(weight, 9)
     low = torch.rand(3, height, width)
     gap = composed(low, torch.cat([left, right], dim=-1), 50, contributions)
