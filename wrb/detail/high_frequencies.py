@@ -2,8 +2,8 @@
 
 What the photos have beyond their own low frequencies, their residual, is copied where their pieces lie (as in HiFill,
 Yi et al., CVPR 2020). A place of the contributions is a tile of the gap. Between the centres of four tiles, a pixel has
-the mixture of their four sources, by overlapping windows. Different sources are as good as uncorrelated, so of a mixture
-only the energies add up: it is divided by the root of what the squares of its shares make.
+the mixture of their four sources, by overlapping windows. Different sources are as good as uncorrelated, so their
+energies add up: a mixture is divided by the root of what the squares of its shares make.
 """
 
 from __future__ import annotations
