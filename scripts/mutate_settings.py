@@ -172,10 +172,11 @@ def run(mutations: list[Mutation], truth: Tensor) -> Iterator[Outcome]:
 
         def attempt(mutation: Mutation) -> Outcome:
             tree = trees.get()
+            unchanged = (tree / mutation.file).read_bytes()
             try:
                 return try_mutation(mutation, tree, truth)
             finally:
-                shutil.copy(ROOT / mutation.file, tree / mutation.file)
+                (tree / mutation.file).write_bytes(unchanged)
                 trees.put(tree)
 
         with ThreadPoolExecutor(WORKERS) as pool_of_workers:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.comfyui.example_graphs import CHECKPOINT, PHOTO_SIZE
 from tests.comfyui.server import COMFYUI, ROOT, UPSCALE_MODEL, ComfyServer
+from tests.comfyui.waiting import ANSWER_TIMEOUT, MILLISECONDS
 from wrb.network.generator import Generator
 from wrb.network.weights import save_generator
 
@@ -29,6 +32,13 @@ CHROMIUM_OPTIONS = [
 
 PAGE_IS_READY = """() =>
     window.app?.graph && app.extensionManager && document.querySelector('[data-testid=queue-button]')"""
+
+KEEP_TOASTS = """
+    window.toasts = new Set()
+    new MutationObserver(() => {
+        for (const toast of document.querySelectorAll('.p-toast-message')) toasts.add(toast.textContent)
+    }).observe(document, {childList: true, subtree: true})
+"""
 
 
 def assert_is_generated(gap: np.ndarray) -> None:
@@ -93,6 +103,7 @@ def browser() -> Iterator[Browser]:
     """Chromium, as the system has it."""
     if not (chromium := shutil.which("chromium")):
         pytest.skip("no Chromium to test the page in: `make chromium` installs one where root and apt are there")
+    expect.set_options(timeout=ANSWER_TIMEOUT * MILLISECONDS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_OPTIONS)
         yield browser
@@ -103,12 +114,32 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser, server: ComfyServer) -> Iterator[Page]:
     """ComfyUI's page, loaded, with nothing in the way."""
     server.post("/settings", {"Comfy.TutorialCompleted": True})
-    page = browser.new_page(viewport={"width": 1600, "height": 900})
+    with open_page(browser, server) as page:
+        yield page
+
+
+@contextmanager
+def open_page(browser: Browser, server: ComfyServer, **options: Any) -> Iterator[Page]:
+    """ComfyUI's page, loaded. `options` are those of a page of Playwright's."""
+    page = new_page(browser, viewport={"width": 1600, "height": 900}, **options)
     page.add_init_script("localStorage.setItem('vueNodesBannerDismissed', 'true')")
+    page.add_init_script(KEEP_TOASTS)
     page.goto(server.url, wait_until="domcontentloaded")
-    page.wait_for_function(PAGE_IS_READY, timeout=60_000)
+    page.wait_for_function(PAGE_IS_READY)
     yield page
     page.close()
+
+
+def new_page(browser: Browser, **options: Any) -> Page:
+    """An empty one, on which nothing needs a timeout of its own."""
+    page = browser.new_page(**options)
+    page.set_default_timeout(ANSWER_TIMEOUT * MILLISECONDS)
+    return page
+
+
+def assert_no_toast_came(page: Page) -> None:
+    """Since the page was loaded: those that have gone again count as well."""
+    assert page.evaluate("() => [...toasts]") == []
 
 
 @pytest.fixture(scope="session")

@@ -23,12 +23,12 @@ import numpy as np
 import torch
 from PIL import Image
 
+from tests.comfyui.waiting import ANSWER_TIMEOUT, RUN_TIMEOUT
+
 ROOT = Path(__file__).parents[2]
 COMFYUI = ROOT / ".cache" / "ComfyUI"
 UPSCALE_MODEL = ROOT / ".cache" / "DAT_light_x2.pth"
 PACK = "wide-range-image-blending"
-START_TIMEOUT = 180
-RUN_TIMEOUT = 300
 
 Graph = dict[str, dict[str, Any]]
 """A graph as ComfyUI's API takes it: node id to class_type and inputs."""
@@ -106,7 +106,7 @@ class ComfyServer:
         self._wait_until_ready()
 
     def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + START_TIMEOUT
+        deadline = time.monotonic() + RUN_TIMEOUT
         while True:
             try:
                 self.get("/system_stats")
@@ -128,18 +128,18 @@ class ComfyServer:
     def stop(self) -> None:
         self.process.terminate()
         try:
-            self.process.wait(20)
+            self.process.wait(ANSWER_TIMEOUT)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
 
     def get(self, path: str) -> Any:
         """The JSON at a path."""
-        with urllib.request.urlopen(self.url + path, timeout=30) as response:
+        with urllib.request.urlopen(self.url + path, timeout=ANSWER_TIMEOUT) as response:
             return json.load(response)
 
     def get_text(self, path: str) -> str:
-        with urllib.request.urlopen(self.url + path, timeout=30) as response:
+        with urllib.request.urlopen(self.url + path, timeout=ANSWER_TIMEOUT) as response:
             return response.read().decode()
 
     def post(self, path: str, body: object) -> Any:
@@ -151,7 +151,7 @@ class ComfyServer:
         request = urllib.request.Request(self.url + path, json.dumps(body).encode())
         request.add_header("Content-Type", "application/json")
         try:
-            with urllib.request.urlopen(request, timeout=30) as response:
+            with urllib.request.urlopen(request, timeout=ANSWER_TIMEOUT) as response:
                 return json.loads(response.read() or b"null")
         except HTTPError as error:
             if error.code != 400:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,8 @@ import torch
 
 from tests.comfyui.conftest import assert_is_generated
 from tests.comfyui.example_graphs import read_workflow
-from tests.comfyui.server import PACK, ROOT, ComfyServer, Event, Graph, GraphRefusedError, Run
+from tests.comfyui.server import COMFYUI, PACK, ROOT, ComfyServer, Event, Graph, GraphRefusedError, Run
+from tests.comfyui.waiting import RUN_TIMEOUT
 from wrb.resampling import resize
 
 pytestmark = pytest.mark.comfyui
@@ -25,6 +29,22 @@ NODES = {
     "WRBRestorePhotos": "Restore Photos in Panorama",
     "WRBPreviewPanorama": "Preview Panorama",
 }
+
+LOAD_PACK = f"""
+import asyncio, importlib.util, sys
+import comfy.options
+
+comfy.options.enable_args_parsing()
+import folder_paths, torch, comfy.model_management, comfy.model_patcher, comfy.utils, comfy_api.latest
+
+before = set(sys.modules)
+spec = importlib.util.spec_from_file_location("pack", {str(ROOT / "__init__.py")!r})
+sys.modules["pack"] = pack = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(pack)
+asyncio.run(pack.comfy_entrypoint())
+print(*sys.modules.keys() - before)
+"""
+"""Loads the pack as ComfyUI does and prints which modules that brings besides ComfyUI's own."""
 
 
 def blend_graph(
@@ -79,6 +99,12 @@ def save_mask(graph: Graph, name: str, mask: tuple[str, int]) -> None:
     save(graph, name, (f"{name} as image", 0))
 
 
+def wait_for_cancel(graph: Graph) -> None:
+    """Have the network's second pass of that graph take until the user cancels."""
+    graph["wait"] = {"class_type": "TestModelWaitingForCancel", "inputs": {"model": ["model", 0]}}
+    graph["blend"]["inputs"]["model"] = ["wait", 0]
+
+
 def all_inputs(info: dict[str, Any]) -> dict[str, Any]:
     """From an answer of /object_info: by name, the type and options of every input."""
     return info["input"]["required"] | info["input"].get("optional", {})
@@ -108,10 +134,15 @@ def test_node_has_a_help_page_that_names_each_input_and_output(server: ComfyServ
         assert f"`{name}`" in text
 
 
-def test_pack_loads_in_well_under_a_second(server: ComfyServer) -> None:
-    seconds = re.search(rf"([\d.]+) seconds: .*{PACK}$", server.log.read_text(), re.MULTILINE)
-    assert seconds, "ComfyUI did not report the pack as loaded"
-    assert float(seconds[1]) < 0.5
+def test_pack_keeps_no_start_waiting(server: ComfyServer) -> None:
+    """It is loaded, and what takes time to import is not imported with it."""
+    assert re.search(rf"[\d.]+ seconds: .*{PACK}$", server.log.read_text(), re.MULTILINE)
+    environment = os.environ | {"PYTHONPATH": str(COMFYUI)}
+    command = [sys.executable, "-c", LOAD_PACK, "--cpu"]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=RUN_TIMEOUT)
+    assert run.returncode == 0, run.stderr[-3000:]
+    imported = set(run.stdout.splitlines()[-1].split())
+    assert imported - sys.stdlib_module_names == {"pack", "pack.nodes"}
 
 
 def test_weights_are_listed_built_in_first_then_both_folders(server: ComfyServer) -> None:
@@ -446,10 +477,10 @@ def test_progress_of_a_sequence_moves_and_cancel_stops_within_a_pass(server: Com
         if event["type"] == "progress":
             server.post("/interrupt", {})
 
-    graph["blend"]["inputs"]["gap_width"] = 65
+    wait_for_cancel(graph)
     cancelled = server.run(graph, on_event=cancel_at_first_progress)
     assert len(cancelled.events_of("execution_interrupted")) == 1
-    assert len(set(progress(cancelled))) <= 3
+    assert len(set(progress(cancelled))) == 1
     assert cancelled.outputs == {}
 
 
@@ -467,10 +498,10 @@ def test_progress_moves_and_cancel_stops_within_a_pass(server: ComfyServer) -> N
         if event["type"] == "progress":
             server.post("/interrupt", {})
 
-    graph["blend"]["inputs"]["gap_width"] = 65
+    wait_for_cancel(graph)
     cancelled = server.run(graph, on_event=cancel_at_first_progress)
     assert len(cancelled.events_of("execution_interrupted")) == 1
-    assert len(set(progress(cancelled.events_of("progress")))) <= 3
+    assert len(set(progress(cancelled.events_of("progress")))) == 1
     assert cancelled.outputs == {}
     assert server.run(blend_graph(gap_width=43)).error is None
 

@@ -15,6 +15,7 @@ import torch
 from PIL import Image, ImageOps
 
 from tests.comfyui.server import ROOT, ComfyServer, Graph
+from tests.comfyui.waiting import RUN_TIMEOUT
 from wrb import blend, load_generator
 from wrb.images import read_image
 
@@ -30,7 +31,7 @@ def run(module: str, *arguments: object) -> str:
     """Run one of the programs of training; what it has said."""
     command = [sys.executable, "-m", f"training.{module}", *map(str, arguments)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=RUN_TIMEOUT)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout + done.stderr
 

@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
+from tests.comfyui.waiting import MILLISECONDS, RUN_TIMEOUT, eventually
+
 NODE = "WRBPreviewPanorama"
 NODE_ID = 9
 BATCH_ID = 8
@@ -17,10 +19,29 @@ BATCH_ID = 8
 WIDTH, HEIGHT = 1200, 300
 """Of the test picture."""
 
-SECOND = 1000
-"""In Playwright's milliseconds."""
+TWO_FRAMES = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
-RUN_TIMEOUT = 60 * SECOND
+NODE_IS_IN_PLACE = """([id, scale]) => {
+    const viewer = [...document.querySelectorAll('[data-capture-wheel]')].find(element => element.shadowRoot)
+    const view = viewer?.shadowRoot.querySelector('.view')
+    if (!view) return false
+    const {left, top, width, height} = view.getBoundingClientRect()
+    const place = [left, top, width, height].join()
+    const stands = place === window.placeBefore
+    window.placeBefore = place
+    const {pos, size} = app.graph.getNodeById(id)
+    const {offset} = app.canvas.ds
+    const nodeLeft = app.canvas.canvas.getBoundingClientRect().left + (pos[0] + offset[0]) * scale
+    return stands && nodeLeft < left && left + width < nodeLeft + size[0] * scale
+        && Math.abs(width / view.offsetWidth - scale) < 0.01
+}"""
+"""The viewer lies within its node, drawn at that scale, and where it was in the frame before."""
+
+NOTE_WHEEL = """() => {
+    const wheel = {}
+    addEventListener('wheel', () => { wheel.hasTurned = true }, {capture: true, once: true})
+    return wheel
+}"""
 
 
 class View(NamedTuple):
@@ -51,19 +72,35 @@ class Viewer:
         return left + x * width, top + y * height
 
     def look(self) -> np.ndarray:
-        """What it shows, (h w c) of bytes, without the ring around it."""
-        self.page.wait_for_timeout(200)  # for the browser to have drawn it
+        """What it shows once it stands still, (h w c) of bytes, without the ring around it."""
+        # the new design draws coarsely for a while after the wheel
+        self.page.wait_for_function("() => !document.querySelector('.transform-pane--interacting')")
+        self.page.evaluate(TWO_FRAMES)
+
+        def look_twice() -> np.ndarray:
+            first, second = self._photograph(), self._photograph()
+            assert np.array_equal(first, second), "it does not stand still"
+            return second
+
+        return eventually(look_twice)
+
+    def _photograph(self) -> np.ndarray:
         left, top, width, height = self.box
         clip: Any = {"x": left + 4, "y": top + 4, "width": width - 8, "height": height - 8}
         return np.asarray(Image.open(io.BytesIO(self.page.screenshot(clip=clip))).convert("RGB"))
 
     def measure(self) -> View:
         """Read off the colours of the test picture where it is."""
+        return eventually(self._measure_once)
+
+    def _measure_once(self) -> View:
         seen = self.look()
         height, width, _ = seen.shape
         x, y, is_picture = read_positions(seen)
         rows = np.flatnonzero(is_picture[:, width // 2])
+        assert len(rows) > 1, "the picture is not in sight"
         columns = np.flatnonzero(is_picture[rows.mean().astype(int)])
+        assert len(columns) > 1, "the picture is not in sight"
         row_of_x = np.unwrap(x[rows.mean().astype(int), columns], period=WIDTH)
         x_slope, x_start = np.polyfit(columns + 0.5 - width / 2, row_of_x, 1)
         y_slope, y_start = np.polyfit(rows + 0.5 - height / 2, y[rows, width // 2], 1)
@@ -78,8 +115,9 @@ class Viewer:
 
     def wheel(self, distance: float, x: float = 0.5, y: float = 0.5) -> None:
         self.page.mouse.move(*self.point(x, y))
+        wheel = self.page.evaluate_handle(NOTE_WHEEL)
         self.page.mouse.wheel(0, distance)
-        self.page.wait_for_timeout(100)
+        self.page.wait_for_function("wheel => wheel.hasTurned", arg=wheel)
 
     def drag(self, right: float, down: float = 0, x: float = 0.5, y: float = 0.5) -> None:
         """Drag from a place by so many px."""
@@ -104,7 +142,7 @@ class Viewer:
         )
 
     def wait_for_picture(self) -> None:
-        expect(self.page.locator(".view.shown")).to_be_visible(timeout=RUN_TIMEOUT)
+        expect(self.page.locator(".view.shown")).to_be_visible(timeout=RUN_TIMEOUT * MILLISECONDS)
 
     def run(self) -> None:
         self.page.get_by_test_id("queue-button").click()
@@ -173,4 +211,4 @@ def set_graph_scale(page: Page, scale: float) -> None:
         }""",
         [NODE_ID, scale],
     )
-    page.wait_for_timeout(800)  # the new design draws sharply only some time after the graph has moved
+    page.wait_for_function(NODE_IS_IN_PLACE, arg=[NODE_ID, scale])
