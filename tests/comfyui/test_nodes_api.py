@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import torch
 
+from tests.comfyui.api_graphs import blend_graph, columns_of_gaps, save, save_mask, sequence_graph, wait_for_cancel
 from tests.comfyui.conftest import assert_is_generated
 from tests.comfyui.example_graphs import read_workflow
-from tests.comfyui.server import COMFYUI, PACK, ROOT, ComfyServer, Event, Graph, GraphRefusedError, Run
+from tests.comfyui.server import COMFYUI, PACK, ROOT, ComfyServer, Event, Run
 from tests.comfyui.waiting import RUN_TIMEOUT
 from wrb.resampling import resize
 
@@ -47,72 +48,9 @@ print(*sys.modules.keys() - before)
 """Loads the pack as ComfyUI does and prints which modules that brings besides ComfyUI's own."""
 
 
-def blend_graph(
-    *, weights: str = "tiny.safetensors", precision: str = "fp32", batch: int = 1, save_mask: bool = False, **blend: Any
-) -> Graph:
-    """Two sample photos, scaled to 64 px or what `height` says, through the nodes to a picture at node "save"."""
-    height = blend.pop("height", 64)
-    graph: Graph = {
-        "model": {"class_type": "WRBLoadModel", "inputs": {"model_name": weights, "precision": precision}},
-        "blend": {
-            "class_type": "WRBBlend",
-            "inputs": {"model": ["model", 0], "left": ["left batch", 0], "right": ["right", 0]}
-            | {"gap_width": 0, "photos": "keep exactly", "feather": 16}
-            | blend,
-        },
-        "save": {"class_type": "SaveImage", "inputs": {"images": ["blend", 0], "filename_prefix": "test"}},
-        "left batch": {"class_type": "RepeatImageBatch", "inputs": {"image": ["left", 0], "amount": batch}},
-    }
-    for side, sample in (("left", "wrb_sample_desert.jpg"), ("right", "wrb_sample_lake.jpg")):
-        graph[f"load {side}"] = {"class_type": "LoadImage", "inputs": {"image": sample}}
-        graph[side] = {
-            "class_type": "ImageScale",
-            "inputs": {"image": [f"load {side}", 0], "upscale_method": "area", "crop": "disabled"}
-            | {"width": height * 3 // 2, "height": height},
-        }
-    if save_mask:
-        graph["mask"] = {"class_type": "MaskToImage", "inputs": {"mask": ["blend", 1]}}
-        graph["save mask"] = {"class_type": "SaveImage", "inputs": {"images": ["mask", 0], "filename_prefix": "mask"}}
-    return graph
-
-
-def sequence_graph(*, batch: int = 3, **sequence: Any) -> Graph:
-    """A sample photo of 96×64 px `batch` times, then another of 50×80 px, through the sequence node to a picture."""
-    graph = blend_graph(batch=batch)
-    graph["right"]["inputs"] |= {"width": 50, "height": 80}
-    graph["blend"] = {
-        "class_type": "WRBBlendSequence",
-        "inputs": {"model": ["model", 0], "images": ["left batch", 0], "images_2": ["right", 0]}
-        | {"gap_width": 0, "gap_widths": "", "loop": False, "photos": "keep exactly", "feather": 16}
-        | sequence,
-    }
-    return graph
-
-
-def save(graph: Graph, name: str, image: tuple[str, int]) -> None:
-    """Save an output under a node's name."""
-    graph[name] = {"class_type": "SaveImage", "inputs": {"images": list(image), "filename_prefix": "test"}}
-
-
-def save_mask(graph: Graph, name: str, mask: tuple[str, int]) -> None:
-    graph[f"{name} as image"] = {"class_type": "MaskToImage", "inputs": {"mask": list(mask)}}
-    save(graph, name, (f"{name} as image", 0))
-
-
-def wait_for_cancel(graph: Graph) -> None:
-    """Have the network's second pass of that graph take until the user cancels."""
-    graph["wait"] = {"class_type": "TestModelWaitingForCancel", "inputs": {"model": ["model", 0]}}
-    graph["blend"]["inputs"]["model"] = ["wait", 0]
-
-
 def all_inputs(info: dict[str, Any]) -> dict[str, Any]:
     """From an answer of /object_info: by name, the type and options of every input."""
     return info["input"]["required"] | info["input"].get("optional", {})
-
-
-def columns_of_gaps(mask: np.ndarray) -> list[int]:
-    """Where gaps begin and end, from a mask's picture."""
-    return [int(column) + 1 for column in np.flatnonzero(np.diff(mask[0, :, 0].astype(int)))]
 
 
 @pytest.mark.parametrize("node_id", NODES)
@@ -325,142 +263,6 @@ def test_same_weights_give_the_same_picture(
     exact = server.run(blend_graph(gap_width=40)).picture("save").astype(float)
     picture = server.run(blend_graph(weights=weights, precision=precision, gap_width=40)).picture("save")
     assert np.abs(picture - exact).mean() <= tolerance
-
-
-@pytest.mark.parametrize(
-    ("node", "name", "value", "told"),
-    [
-        ("blend", "gap_width", -1, "smaller than min"),
-        ("blend", "gap_width", 10**6, "bigger than max"),
-        ("blend", "gap_width", "wide", "convert"),
-        ("blend", "feather", -1, "smaller than min"),
-        ("blend", "detail", 1.5, "bigger than max"),
-        ("blend", "photos", "forget", "keep exactly, feather in, redraw"),
-        ("model", "model_name", "missing.pth", "built-in, Gen"),
-        ("model", "precision", "int8", "auto, fp32, fp16, bf16"),
-    ],
-)
-def test_bad_value_is_refused_before_the_graph_runs(
-    server: ComfyServer, node: str, name: str, value: object, told: str
-) -> None:
-    graph = blend_graph()
-    graph[node]["inputs"][name] = value
-    with pytest.raises(GraphRefusedError) as refused:
-        server.run(graph)
-    error = refused.value.args[0]["node_errors"][node]["errors"][0]
-    assert name in error["details"]
-    assert told in error["message"] + error["details"]
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "told"),
-    [
-        ("gap_widths", "512; 300", "'512; 300' is not a list of widths"),
-        ("gap_widths", "512,,300", "such as: 512, 300, 0"),
-        ("gap_widths", "-1", "is not a list of widths"),
-        ("photos", "forget", "keep exactly, feather in, redraw"),
-        ("direction", "up", "right, down"),
-        ("gap_width", 10**6, "bigger than max"),
-    ],
-)
-def test_bad_value_of_a_sequence_is_refused_before_the_graph_runs(
-    server: ComfyServer, name: str, value: Any, told: str
-) -> None:
-    with pytest.raises(GraphRefusedError) as refused:
-        server.run(sequence_graph(**{name: value}))
-    errors = refused.value.args[0]["node_errors"]["blend"]["errors"]
-    assert any(told in error["message"] + error["details"] for error in errors)
-
-
-@pytest.mark.parametrize(
-    ("inputs", "message"),
-    [
-        ({"gap_widths": "30, 30"}, "2 gap widths for 3 gaps; give one for all, or one for each"),
-        ({"gap_widths": "30, 30, 3"}, "gap 3 is 3 px wide"),
-        ({"batch": 1, "images_2": ["left", 0], "images": ["right", 0], "gap_width": 9999}, "between photos 80 px high"),
-    ],
-)
-def test_sequence_that_cannot_work_fails_with_a_message_that_says_why(
-    server: ComfyServer, inputs: dict[str, Any], message: str
-) -> None:
-    error = server.run(sequence_graph(**inputs)).error
-    assert error
-    assert message in error
-
-
-def test_single_photo_is_no_sequence_unless_it_loops(server: ComfyServer) -> None:
-    graph = sequence_graph(batch=1)
-    del graph["blend"]["inputs"]["images_2"]
-    error = server.run(graph).error
-    assert error and "1 photos for a sequence; give at least 2" in error
-    graph["blend"]["inputs"]["loop"] = True
-    assert server.run(graph).picture("save").shape == (64, 96 + 64, 3)
-
-
-def test_panorama_that_was_cropped_is_not_restored(server: ComfyServer) -> None:
-    graph = blend_graph(gap_width=50)
-    graph["cropped"] = {
-        "class_type": "ImageCrop",
-        "inputs": {"image": ["blend", 0], "width": 200, "height": 64, "x": 0, "y": 0},
-    }
-    graph["restore"] = {
-        "class_type": "WRBRestorePhotos",
-        "inputs": {"panorama": ["cropped", 0], "blend": ["blend", 2], "feather": 0},
-    }
-    save(graph, "save restored", ("restore", 0))
-    error = server.run(graph).error
-    assert error
-    assert "the panorama is 200×64 px, which is not the blend's 242×64 px at any scale" in error
-
-
-@pytest.mark.parametrize(
-    ("inputs", "message"),
-    [
-        ({"gap_width": 3}, r"\b3\b.*\b16\b"),
-        ({"gap_width": 64 * 8 + 1}, r"\b513\b.*\b512\b"),
-        ({"weights": "broken.pth"}, r"broken\.pth"),
-    ],
-)
-def test_what_cannot_work_fails_with_a_message_that_says_why(
-    server: ComfyServer, inputs: dict[str, Any], message: str
-) -> None:
-    error = server.run(blend_graph(**inputs)).error
-    assert error
-    assert re.search(message, error), error
-
-
-def test_broken_weights_leave_the_others_working(server: ComfyServer) -> None:
-    assert server.run(blend_graph(weights="broken.pth")).error
-    assert server.run(blend_graph(gap_width=41)).error is None
-
-
-def test_running_out_of_memory_once_is_made_good(server: ComfyServer) -> None:
-    graph = blend_graph(batch=3, gap_width=42)
-    expected = server.run(graph).picture("save")
-    graph["fail"] = {"class_type": "TestOutOfMemoryModel", "inputs": {"model": ["model", 0], "failures": 1}}
-    graph["blend"]["inputs"]["model"] = ["fail", 0]
-    run = server.run(graph)
-    assert run.error is None
-    difference = run.picture("save").astype(int) - expected
-    assert np.abs(difference).max() <= 1
-
-
-def test_running_out_of_memory_for_good_says_what_to_do(server: ComfyServer) -> None:
-    graph = blend_graph()
-    graph["fail"] = {"class_type": "TestOutOfMemoryModel", "inputs": {"model": ["model", 0], "failures": 99}}
-    graph["blend"]["inputs"]["model"] = ["fail", 0]
-    error = server.run(graph).error
-    assert error
-    assert "smaller gap_width" in error
-
-
-def test_sequence_running_out_of_memory_once_is_made_good(server: ComfyServer) -> None:
-    graph = sequence_graph(gap_width=42)
-    expected = server.run(graph).picture("save")
-    graph["fail"] = {"class_type": "TestOutOfMemoryModel", "inputs": {"model": ["model", 0], "failures": 1}}
-    graph["blend"]["inputs"]["model"] = ["fail", 0]
-    difference = server.run(graph).picture("save").astype(int) - expected
-    assert np.abs(difference).max() <= 1
 
 
 def test_progress_of_a_sequence_moves_and_cancel_stops_within_a_pass(server: ComfyServer) -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from tests.comfyui.waiting import MILLISECONDS, RUN_TIMEOUT, eventually
+from tests.comfyui.waiting import MILLISECONDS, RUN_TIMEOUT, eventually, expect_soon
 
 NODE = "WRBPreviewPanorama"
 NODE_ID = 9
@@ -42,6 +42,10 @@ NOTE_WHEEL = """() => {
     addEventListener('wheel', () => { wheel.hasTurned = true }, {capture: true, once: true})
     return wheel
 }"""
+
+
+FLAT_END = 80
+"""Columns at each end of the wide picture that are all alike."""
 
 
 class View(NamedTuple):
@@ -212,3 +216,25 @@ def set_graph_scale(page: Page, scale: float) -> None:
         [NODE_ID, scale],
     )
     page.wait_for_function(NODE_IS_IN_PLACE, arg=[NODE_ID, scale])
+
+
+def load_on(page: Page, *pictures: str, design: str, loop: bool = False) -> Viewer:
+    files = [f"viewer/{picture}.png" for picture in pictures]
+    page.evaluate("workflow => app.loadGraphData(workflow)", workflow(*files, design=design, loop=loop))
+    expect(page.get_by_role("application")).to_be_visible()
+    set_graph_scale(page, 1)
+    return Viewer(page)
+
+
+def assert_is_whole(viewer: Viewer) -> None:
+    """All of the picture, in the middle, as wide as the viewer."""
+    scale = viewer.box[2] / WIDTH
+    expect_soon(viewer.measure, pytest.approx((WIDTH / 2, HEIGHT / 2, scale), rel=0.005, abs=1.5 / scale))
+
+
+def draw_wide_picture() -> np.ndarray:
+    """Blotches of 8 px, no two rows of them alike, but for a flat grey at both ends."""
+    blotches = np.random.default_rng(0).integers(0, 256, (32, 3750, 3), np.uint8)
+    picture = blotches.repeat(8, axis=0).repeat(8, axis=1)
+    picture[:, :FLAT_END] = picture[:, -FLAT_END:] = 200
+    return picture
