@@ -22,12 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from scripts.pin_gaps import ROOT, make_panoramas
+from scripts.pin_gaps import ROOT, are_pinned, gaps_of, make_panoramas
 from wrb.detail import DetailSettings
 
 SETTINGS = "wrb/detail/settings.py"
@@ -104,10 +103,10 @@ def main() -> int:
     parser.add_argument("--picture", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.picture:  # in a mutated tree
-        save_file({"gaps": draw_gaps()}, options.picture)
+        save_file({"gaps": gaps_of(make_panoramas())}, options.picture)
         return 0
     mutations = [mutation for mutation in find_mutations() if not options.names or mutation.name in options.names]
-    truth = draw_gaps()
+    truth = gaps_of(make_panoramas())
     outcomes = list(run(mutations, truth))
     table = to_markdown(outcomes)
     if options.out:
@@ -115,11 +114,6 @@ def main() -> int:
     else:
         sys.stdout.write(table)
     return int(any(outcome.survives for outcome in outcomes))
-
-
-def draw_gaps() -> Tensor:
-    """The gaps of the pinned panoramas at their full size, (pairs 3 h w)."""
-    return torch.cat([made.layout.split(made.panorama)[1][0] for made, _ in make_panoramas()])
 
 
 def find_mutations() -> Iterator[Mutation]:
@@ -193,19 +187,19 @@ def try_mutation(mutation: Mutation, tree: Path, truth: Tensor) -> Outcome:
         return subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
 
     picture = tree / "gaps.safetensors"
-    difference, share, pinned = None, 1.0, True
+    difference, share, noticed = None, 1.0, True
     if python("-m", "scripts.mutate_settings", "--picture", str(picture)).returncode == 0:
         gaps = load_file(picture)["gaps"]
         change = (gaps - truth).abs() * 255
         difference, share = change.mean().item(), (change.amax(1) > 16).float().mean().item()
-        pinned = python("-m", "pytest", "-q", "-p", "no:cacheprovider", PIN).returncode != 0
+        noticed = not are_pinned(gaps)
     tested = python(
         *("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not slow", "--deselect", PIN, *TESTS)
     ).stdout
     failed = re.search(r"^(?:FAILED|ERROR) (\S+)", tested, re.MULTILINE)
     if failed is None and not re.search(r"^\d+ passed", tested, re.MULTILINE):
         raise RuntimeError(f"the tests did not run with {mutation.name} = {mutation.after}:\n{tested[-2000:]}")
-    return Outcome(mutation, difference, share, pinned, failed[1] if failed else None)
+    return Outcome(mutation, difference, share, noticed, failed[1] if failed else None)
 
 
 def to_markdown(outcomes: list[Outcome]) -> str:
