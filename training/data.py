@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from wrb.images import to_tensor
 from wrb.network.config import COLUMN_WIDTH, IMAGE_SIZE
 from wrb.network.generator import DEFAULT_GAP_COLUMNS
 from wrb.painter import without_fringe
@@ -41,7 +42,7 @@ class CentralCrops(Dataset):
     def __getitem__(self, number: int) -> Tensor:
         image = read_scaled(self.photos[number], self.width)
         left, top = (image.width - self.width) // 2, (image.height - CROP_HEIGHT) // 2
-        return _to_tensor(image.crop((left, top, left + self.width, top + CROP_HEIGHT)))
+        return to_tensor(image.crop((left, top, left + self.width, top + CROP_HEIGHT)))
 
 
 class RandomCrops(Dataset):
@@ -117,7 +118,7 @@ class RandomCrops(Dataset):
         if not self.zoom_out:
             left, top = round(left), round(top)
         box = (left, top, left + width, top + height)
-        crop = _to_tensor(image.resize((self.width, CROP_HEIGHT), Image.Resampling.LANCZOS, box=box))
+        crop = to_tensor(image.resize((self.width, CROP_HEIGHT), Image.Resampling.LANCZOS, box=box))
         if self.mirror and random.random() < 0.5:
             crop = crop.flip(-1)
         if self.colour:
@@ -197,7 +198,3 @@ def meeting_edges(panorama: Tensor, left: Tensor, right: Tensor) -> Tensor:
     return torch.cat(
         [redrawn_left, meet_edges(without_fringe(gap), left[..., -1:], right[..., :1]), redrawn_right], dim=-1
     )
-
-
-def _to_tensor(image: Image.Image) -> Tensor:
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255

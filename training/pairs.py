@@ -36,6 +36,7 @@ from tqdm import tqdm
 
 from wrb.devices import usable_device
 from wrb.files import replacing
+from wrb.images import to_tensor
 from wrb.network.config import IMAGE_SIZE
 
 from .perceptual import DistanceName, PerceptualDistance, perceptual_distance
@@ -313,8 +314,7 @@ def _tiles(photos: Sequence[Path], begin: int, pool: ThreadPoolExecutor) -> Iter
 
 def _read_square(path: Path) -> Tensor:
     """The whole photo, (3 256 256), RGB in 0..1."""
-    image = read_photo(path).resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.LANCZOS)
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
+    return to_tensor(read_photo(path).resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.LANCZOS))
 
 
 def _read_file_list(path: Path) -> list[str]:

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
-from torchvision.transforms.v2.functional import pil_to_tensor
 
+from wrb.images import to_tensor
 from wrb.network.config import IMAGE_SIZE
 
 from .data import CentralCrops, central
@@ -110,4 +110,4 @@ class Windows(Dataset):
         left = int(random.integers(image.width - WINDOW_WIDTH + 1))
         free = image.height - IMAGE_SIZE
         top = int(random.integers(free + 1)) if self.anywhere else free // 2
-        return pil_to_tensor(image.crop((left, top, left + WINDOW_WIDTH, top + IMAGE_SIZE))) / 255
+        return to_tensor(image.crop((left, top, left + WINDOW_WIDTH, top + IMAGE_SIZE)))

@@ -25,6 +25,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from wrb import Generator, blend, load_generator
+from wrb.images import to_image
 
 from .baselines import cross_fade
 from .data import CentralCrops, cut
@@ -105,8 +106,7 @@ def draw_sheet(columns: Sequence[Sequence[Tensor] | Tensor], headings: Sequence[
         sheet.paste(title, (left, 0))
         top = TEXT_HEIGHT
         for image, height in zip(column, heights, strict=True):
-            pixels = (image * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-            sheet.paste(Image.fromarray(pixels), (left, top))
+            sheet.paste(to_image(image), (left, top))
             top += height + MARGIN
         left += width + MARGIN
     return sheet
