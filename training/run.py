@@ -26,12 +26,12 @@ from wrb.files import remove_partial_files, replacing
 from .checkpoints import load_checkpoint, require_space, save_checkpoint
 from .config import TrainingConfig
 from .data import CentralCrops, Positions, RandomCrops, Sample
+from .evaluation.sheets import results_sheet
+from .evaluation.validation import sample_panoramas, validate
 from .perceptual import texture_network
 from .photos import find_photos, read_list, split
-from .sheet import results_sheet
 from .state import BEST_DISCRIMINATOR, BEST_GENERATOR, TrainingState
 from .steps import discriminator_losses, generator_losses
-from .validation import sample_panoramas, validate
 
 CONFIG = "config.json"
 HELD_BACK = "validation_photos.txt"

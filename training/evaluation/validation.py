@@ -9,22 +9,18 @@ from torch import Tensor, nn
 
 from wrb import Generator
 
+from ..config import TrainingConfig
+from ..data import central, cut, meeting_edges
+from ..losses import pixel_loss, texture_loss
+from ..perceptual import PooledFeatures
+from ..photos import CROP_WIDTH
 from .baselines import cross_fade
-from .config import TrainingConfig
-from .data import central, cut, meeting_edges
-from .distribution import kernel_distance
-from .losses import pixel_loss, texture_loss
-from .perceptual import PooledFeatures
-from .photos import CROP_WIDTH
-from .protocol import WINDOW_WIDTH
+from .datasets import WINDOW_WIDTH
+from .distribution_distances import kernel_distance
+from .psnr import psnr
 
 PARTNERS = 2
 """With how many others each photo is joined for the kernel distance."""
-
-
-def psnr(images: Tensor, truth: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of each image, (b c h w) in 0..1, in dB: (b)."""
-    return -10 * (images - truth).square().mean(dim=(1, 2, 3)).log10()
 
 
 def as_blended(generator: Generator, left: Tensor, right: Tensor) -> Tensor:
