@@ -20,7 +20,7 @@ if not __package__:  # a plain script knows its own folder alone
 
 from .config import FineTuningConfig, parse_config
 from .data import RandomCropsAndPairs
-from .pairs import photo_names, read_neighbours
+from .neighbour_table import photo_names, read_neighbours
 from .run import Run
 
 

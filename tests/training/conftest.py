@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+import torchvision
 from accelerate import Accelerator
 from PIL import Image
 
@@ -50,6 +51,16 @@ def evaluate_config(layered_photos):
         num_real=12,
         batch_size=4,
     )
+
+
+@pytest.fixture(scope="session")
+def alexnet(tmp_path_factory):
+    """A file of AlexNet's weights, at random."""
+    torch.manual_seed(0)
+    state = torchvision.models.alexnet(weights=None).features.state_dict()
+    path = tmp_path_factory.mktemp("alexnet") / "alexnet.pth"
+    torch.save({f"features.{key}": value for key, value in state.items()}, path)
+    return path
 
 
 @pytest.fixture
