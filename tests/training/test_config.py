@@ -48,7 +48,7 @@ def test_the_flags_stay_as_others_use_them(kind, defaults, capsys):
     with pytest.raises(SystemExit):
         parse_config(kind, "", ["--help"])
     flags = re.findall(r"^\W{1,3}--([a-z][a-z-]*)", capsys.readouterr().out, re.MULTILINE)
-    assert [flag.replace("-", "_") for flag in flags] == list(defaults)
+    assert [flag.replace("-", "_") for flag in flags] == ["config", *defaults]
 
 
 def test_settings_go_to_a_file_and_come_back(config, fine_tuning_config, tmp_path):
