@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from training.evaluation.datasets import spread_pairs
+from training.evaluation.sheets import draw_sheet
 from training.photos import find_photos, read_list
-from training.protocol import spread_pairs
-from training.sheet import draw_sheet
 from wrb import Generator, blend, load_generator
 from wrb.images import read_image
 from wrb.resampling import resize

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
 from wrb import blend, blend_sequence, load_generator
+from wrb.images import to_image, to_tensor
 
 ROOT = Path(__file__).parents[1]
 SIZE = 240
@@ -29,16 +28,6 @@ def read_square(name: str, gap_side: str) -> Image.Image:
     photo = Image.open(ROOT / "samples" / name)
     left = photo.width - photo.height if gap_side == "right" else 0
     return photo.crop((left, 0, left + photo.height, photo.height)).resize((SIZE, SIZE), Image.Resampling.LANCZOS)
-
-
-def to_tensor(image: Image.Image) -> Tensor:
-    """(1 3 h w) in 0..1."""
-    return torch.from_numpy(np.asarray(image) / np.float32(255)).permute(2, 0, 1)[None]
-
-
-def to_image(panorama: Tensor) -> Image.Image:
-    """The first of (b 3 h w) in 0..1."""
-    return Image.fromarray((panorama[0].permute(1, 2, 0) * 255).round().byte().numpy())
 
 
 def stack(rows: list[Image.Image]) -> Image.Image:
@@ -61,14 +50,14 @@ def show_mask(panorama: Image.Image, gap_mask: Tensor) -> Image.Image:
 def main() -> None:
     generator = load_generator()
     left, right = read_square("wrb_sample_desert.jpg", "right"), read_square("wrb_sample_lake.jpg", "left")
-    panorama = blend(generator, to_tensor(left), to_tensor(right))
+    panorama = blend(generator, to_tensor(left)[None], to_tensor(right)[None])
     before = Image.new("RGB", (3 * SIZE, SIZE), BLANK)
     before.paste(left, (0, 0))
     before.paste(right, (2 * SIZE, 0))
-    after = to_image(panorama.panorama)
-    wider = to_image(panorama.with_gap_width(2 * SIZE).panorama)
+    after = to_image(panorama.panorama[0])
+    wider = to_image(panorama.with_gap_width(2 * SIZE).panorama[0])
     photos = [left, right, read_square("wrb_sample_tea_gardens.jpg", "left"), ImageOps.mirror(right)]
-    loop = to_image(blend_sequence(generator, [to_tensor(photo) for photo in photos], loop=True).panorama)
+    loop = to_image(blend_sequence(generator, [to_tensor(photo)[None] for photo in photos], loop=True).panorama[0])
     half = loop.width // 2
     thumbnails = {
         "blend_two_photos": [before, after],

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from wrb.images import list_images, read_image, require_writable, write_image
+from wrb.images import list_images, read_image, require_writable, to_image, to_tensor, write_image
 
 YCBCR = pytest.param(
     "YCbCr",
@@ -65,6 +65,20 @@ def test_eight_bits_survive_a_round_trip(tmp_path: Path) -> None:
     image = torch.arange(256 * 3).reshape(1, 3, 16, 16) % 256 / 255
     write_image(image, tmp_path / "image.png")
     assert torch.equal(read_image(tmp_path / "image.png"), image)
+
+
+def test_pillow_images_become_tensors_and_come_back() -> None:
+    shades = torch.arange(256 * 3).reshape(3, 16, 16) % 256 / 255
+    image = to_image(shades)
+    assert (image.mode, image.size, image.getpixel((5, 2))) == ("RGB", (16, 16), (37, 37, 37))
+    assert torch.equal(to_tensor(image), shades)
+    assert to_tensor(Image.new("RGBA", (5, 3))).shape == (4, 3, 5)
+    assert to_tensor(Image.new("L", (5, 3), 51)).unique().tolist() == pytest.approx([0.2])
+
+
+def test_shades_between_those_of_8_bits_are_rounded() -> None:
+    shades = torch.tensor([0.4, 0.6, 254.4, 254.6])[None, None].expand(3, 1, 4) / 255
+    assert [to_image(shades).getpixel((x, 0)) for x in range(4)] == [(shade,) * 3 for shade in (0, 1, 254, 255)]
 
 
 @pytest.mark.parametrize("extension", [".png", ".jpg", ".JPEG", ".webp", ".tif", ".bmp"])

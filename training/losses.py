@@ -1,11 +1,13 @@
 """The training losses (paper section 3.4), each a sum over the samples of a batch.
 
-Sums, not means, are what the paper's weights between the losses were chosen for.
+They are sums, not means, because the paper chose its weights for sums.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +15,8 @@ from einops import rearrange
 from torch import Tensor
 
 from wrb.network.content_transfer import FEATURE_ROWS, Sequences
+
+from .settings import Settings
 
 SHARPNESS = 0.5
 """Bandwidth h of ID-MRF: the smaller, the more a patch must stand out to count as a match."""
@@ -23,6 +27,40 @@ MINIMUM_SPREAD = 1e-4
 
 CHUNK = 256
 """Generated patches that are compared with all true ones at a time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossSettings(Settings):
+    """The losses' weights and variants."""
+
+    pixel_weight: float = 1.0
+    """Weight of the pixel loss."""
+
+    feature_weight: float = 1.0
+    """Weight of the feature reconstruction loss."""
+
+    consistency_weight: float = 1.0
+    """Weight of the feature consistency loss."""
+
+    texture_weight: float = 0.01
+    """Weight of the ID-MRF texture loss; 0 leaves it out."""
+
+    adversarial_weight: float = 0.0018
+    """Weight of the adversarial loss; 0 leaves it out, with the discriminator."""
+
+    normalised_features: bool = False
+    """Compare features relative to how much they vary from photo to photo, so that the encoder cannot satisfy the
+    feature losses by telling photos apart less."""
+
+    meet_edges: bool = False
+    """Judge the gap after it was made to meet the photos' edges, as a blend shows it, not as the network drew it."""
+
+    texture_network: Literal["vgg19", "efficientnet-lite0"] = "vgg19"
+    """Where the features of the texture loss and of keep_by kid come from; efficientnet-lite0 is far cheaper on a CPU
+    and needs no download."""
+
+    texture_weights: Path | None = None
+    """A local file of the texture network's weights, instead of a download."""
 
 
 def pixel_loss(panorama: Tensor, left: Tensor, gap: Tensor | None, right: Tensor) -> Tensor:
@@ -69,10 +107,13 @@ def _id_mrf(generated: Tensor, truth: Tensor) -> Tensor:
 class _BestMatches(torch.autograd.Function):
     """How well each true patch is matched by the generated one that resembles it most, (b o).
 
-    The similarity of a generated patch p, (b p c) of length one, to a true one o, (b o c), is a softmax over o of
-    (1 - d / (min d + ε)) / h with d = (1 - cosine) / 2, that is of cosine · scale of p. All pairs are too many to keep:
-    at 64×64 patches they are 64 MB a sample, and autograd keeps several such. So they are formed for a few p at a time,
-    and all that the gradient needs of them is the mean of the true patches as each p weighs them.
+    Patches are vectors of length one: generated ones p, (b p c), and true ones o, (b o c). Their distance is
+    d = (1 - cosine) / 2. The similarity of p to o is a softmax over o of (1 - d / (min over o of d + ε)) / h, which is
+    that of cosine · scale, with a scale for each p.
+
+    Of 64×64 patches all pairs take 64 MB a sample, and autograd would keep several tensors of that size. Here pairs are
+    formed for a few p at a time and thrown away. Of them the gradient needs no more than one vector for each p: the
+    mean of the true patches, weighed by their similarity to p.
     """
 
     @staticmethod
@@ -128,8 +169,8 @@ def _feature_distance(features: Tensor, others: Tensor, normalised: bool) -> Ten
     features, others = features.float(), others.float()
     if not normalised:
         return F.mse_loss(features, others)
-    # Relative to how much each number varies from photo to photo, smaller or more uniform features come no closer.
-    # A spread over places would not do: all photos may come to share one map that varies from place to place.
+    # Divided by how much each number varies from photo to photo, features come no closer by shrinking or by being alike
+    # for all photos. How much they vary from place to place would not do: all photos might share one map that does.
     spread = torch.cat([features, others]).var(dim=0)
     return ((features - others).square() / (spread + MINIMUM_SPREAD)).mean()
 

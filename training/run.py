@@ -26,12 +26,13 @@ from wrb.files import remove_partial_files, replacing
 from .checkpoints import load_checkpoint, require_space, save_checkpoint
 from .config import TrainingConfig
 from .data import CentralCrops, Positions, RandomCrops, Sample
+from .evaluation.sheets import results_sheet
+from .evaluation.validation import sample_panoramas, validate
+from .networks import BEST_DISCRIMINATOR, BEST_GENERATOR
 from .perceptual import texture_network
 from .photos import find_photos, read_list, split
-from .sheet import results_sheet
-from .state import BEST_DISCRIMINATOR, BEST_GENERATOR, TrainingState
+from .state import TrainingState
 from .steps import discriminator_losses, generator_losses
-from .validation import sample_panoramas, validate
 
 CONFIG = "config.json"
 HELD_BACK = "validation_photos.txt"
@@ -238,7 +239,7 @@ class Run:
         generator = state.averaged_generator.eval()
         batches = [batch.to(self.accelerator.device) for batch in self.validation]
         with self.accelerator.autocast():
-            figures = validate(generator, self.texture, batches, config)
+            figures = validate(generator, self.texture, batches, config, with_kid=config.keep_by == "kid")
             samples = sample_panoramas(generator, torch.cat(batches)[:NUM_SAMPLES])
         for name, images in samples.items():
             self.writer.add_images(name, images, state.step)
@@ -284,7 +285,11 @@ def _require_writable(folder: Path) -> None:
 
 
 def _photos(config: TrainingConfig) -> tuple[list[Path], list[Path]]:
-    """Photos to train on and photos held back: as before, where the run or the one it starts from has said so."""
+    """Photos to train on and photos held back.
+
+    These are the ones that the run has held back so far; else those that the settings name, or those of the run whose
+    weights it begins with; else a random share.
+    """
     photos = find_photos(config.photos, config.crop_width)
     lists = [config.out / HELD_BACK, config.validation_photos]
     if config.start_from is not None:

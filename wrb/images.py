@@ -30,10 +30,10 @@ def read_image(path: Path) -> Tensor:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
-                pixels = _to_array(ImageOps.exif_transpose(image))
+                photo = to_tensor(ImageOps.exif_transpose(image))
     except Exception as error:  # Pillow's readers raise exceptions of many kinds for a damaged file
         raise ValueError(f"{path} cannot be read as an image: {error}") from error
-    return rearrange(torch.from_numpy(pixels), "h w c -> 1 c h w")
+    return photo[None]
 
 
 def write_image(image: Tensor, path: Path) -> None:
@@ -44,9 +44,22 @@ def write_image(image: Tensor, path: Path) -> None:
         OSError: if the file cannot be written.
     """
     require_writable(path)
-    pixels = rearrange(image, "1 c h w -> h w c").mul(255).round().to("cpu", torch.uint8)
     with replacing(path) as partial:
-        Image.fromarray(pixels.numpy()).save(partial, quality=95)
+        to_image(image[0]).save(partial, quality=95)
+
+
+def to_tensor(image: Image.Image) -> Tensor:
+    """The pixels of a Pillow image of any mode in 0..1, float32, (c h w): RGB, or RGBA where it has transparency.
+
+    What is white in an image of floating-point numbers is the least of 1, 255 and 65535 that no pixel exceeds, or else
+    the brightest pixel.
+    """
+    return rearrange(torch.from_numpy(_to_array(image)), "h w c -> c h w")
+
+
+def to_image(pixels: Tensor) -> Image.Image:
+    """A Pillow image with 8 bits a channel of RGB in 0..1, (3 h w), on any device."""
+    return Image.fromarray(rearrange(pixels, "c h w -> h w c").mul(255).round().to("cpu", torch.uint8).numpy())
 
 
 def require_writable(path: Path) -> None:

@@ -7,10 +7,12 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+import torchvision
 from accelerate import Accelerator
 from PIL import Image
 
 from training.config import FineTuningConfig, SelfReconstructionConfig
+from training.evaluation.settings import EvaluateConfig
 from training.state import TrainingState
 
 
@@ -24,6 +26,41 @@ def photos(tmp_path_factory):
         pixels = (np.stack(channels, axis=-1) + 2) * 63
         Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
     return folder
+
+
+@pytest.fixture(scope="session")
+def layered_photos(tmp_path_factory):
+    """A folder of four: layers of colours that differ from photo to photo, and are the same from left to right."""
+    folder = tmp_path_factory.mktemp("layered")
+    random = np.random.default_rng(0)
+    for number in range(4):
+        layers = np.repeat(random.integers(0, 256, (8, 1, 3)), 40, axis=0)
+        Image.fromarray(np.repeat(layers, 800, axis=1).astype(np.uint8)).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def evaluate_config(layered_photos):
+    """An evaluation of them that needs no download."""
+    return EvaluateConfig(
+        photos=(layered_photos,),
+        gap_columns=(1, 4),
+        feature_network="efficientnet-lite0",
+        distance_network="efficientnet-lite0",
+        num_pairs=8,
+        num_real=12,
+        batch_size=4,
+    )
+
+
+@pytest.fixture(scope="session")
+def alexnet(tmp_path_factory):
+    """A file of AlexNet's weights, at random."""
+    torch.manual_seed(0)
+    state = torchvision.models.alexnet(weights=None).features.state_dict()
+    path = tmp_path_factory.mktemp("alexnet") / "alexnet.pth"
+    torch.save({f"features.{key}": value for key, value in state.items()}, path)
+    return path
 
 
 @pytest.fixture

@@ -10,7 +10,11 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
+
+from wrb.images import to_image, to_tensor
+from wrb.resampling import fade, reflect
 
 INPAINT_RADIUS = 3
 """Radius in px of the neighbourhood from which OpenCV fills a pixel: the one of its own examples."""
@@ -49,15 +53,13 @@ def reflection(left: Tensor, right: Tensor, width: int) -> Tensor:
         (b c h width).
     """
     position = (torch.arange(width, device=left.device) + 0.5) / width
-    share = 0.5 - 0.5 * torch.cos(torch.pi * position)
-    return torch.lerp(_continued(left, width), _continued(right.flip(-1), width).flip(-1), share)
+    return torch.lerp(_continued(right.flip(-1), width).flip(-1), _continued(left, width), fade(position))
 
 
 def _continued(photos: Tensor, width: int) -> Tensor:
     """What lies to the right of photos, (b c h w), if they are mirrored at their edges: (b c h width)."""
     size = photos.shape[-1]
-    place = torch.arange(size, size + width, device=photos.device) % (2 * size)
-    return photos[..., torch.minimum(place, 2 * size - 1 - place)]
+    return photos[..., reflect(torch.arange(size, size + width, device=photos.device), size)]
 
 
 def inpaint_telea(left: Tensor, right: Tensor, width: int) -> Tensor:
@@ -93,11 +95,9 @@ def inpaint_patchmatch(left: Tensor, right: Tensor, width: int) -> Tensor:
     from patchmatch import patch_match
 
     panoramas, mask = _with_gap(left, right, width)
-    images = (panoramas.cpu() * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
-    filled = np.stack([patch_match.inpaint(image, mask, patch_size=PATCH_RADIUS) for image in images])
-    start = left.shape[-1]
-    gaps = torch.from_numpy(filled[:, :, start : start + width].astype(np.float32) / 255)
-    return gaps.permute(0, 3, 1, 2).contiguous().to(left)
+    filled = [patch_match.inpaint(to_image(panorama), mask, patch_size=PATCH_RADIUS) for panorama in panoramas]
+    panoramas = torch.stack([to_tensor(Image.fromarray(pixels)) for pixels in filled]).to(left)
+    return panoramas[..., left.shape[-1] :][..., :width]
 
 
 def _with_gap(left: Tensor, right: Tensor, width: int) -> tuple[Tensor, np.ndarray]:

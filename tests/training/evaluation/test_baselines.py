@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from training.baselines import (
+from training.evaluation.baselines import (
     BASELINES,
     cross_fade,
     inpaint_navier_stokes,

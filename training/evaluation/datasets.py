@@ -1,57 +1,30 @@
-"""What is looked at to judge weights: pairs of different photos, crops of photos, and a gap's edges.
-
-The pairs and the crops are those of the authors' evaluation protocol (see the paper's section 4).
-"""
+"""What the authors' evaluation takes of photos (paper section 4): pairs to join, and crops that stand for real ones."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils.data import Dataset
-from torchvision.transforms.v2.functional import pil_to_tensor
 
+from wrb.images import to_tensor
 from wrb.network.config import IMAGE_SIZE
 
-from .data import CentralCrops, central
-from .photos import read_scaled
+from ..data import CentralCrops, central
+from ..photos import read_scaled
 
 WINDOW_WIDTH = 2 * IMAGE_SIZE
 """Of what FID and KID see, in px: the centre of a panorama, 256 px high."""
 
-SMOOTHEST_STEP = 0.5 / 255
-"""Less does not survive 8 bits: photos without any detail count as having this from column to column."""
-
-
-def seam_figure(panoramas: Tensor, left_width: int, gap_width: int) -> Tensor:
-    """How much a gap's edges stand out: the step across them over the step that is usual in the photos beside them.
-
-    A step is the mean over rows and channels of the absolute difference of two neighbouring columns. Taken is the mean
-    of the two steps from photo to gap, over the median of the steps within both photos, which counts as at least
-    `SMOOTHEST_STEP`. So 1 is a step like any other, more is a seam, and less a gap smoother than photos are.
-
-    Args:
-        panoramas: left photo, gap and right photo side by side, (b 3 h w) in 0..1.
-        left_width: of the left photo in px.
-        gap_width: of the gap in px.
-
-    Returns:
-        (b).
-    """
-    steps = panoramas.diff(dim=-1).abs().mean(dim=(1, 2))  # step i is from column i to i + 1
-    first, last = left_width - 1, left_width + gap_width - 1
-    usual = torch.cat([steps[:, :first], steps[:, last + 1 :]], dim=1).median(dim=1).values
-    return steps[:, [first, last]].mean(dim=1) / usual.clamp(min=SMOOTHEST_STEP)
-
 
 def spread_pairs(num_photos: int, num_pairs: int, seed: int) -> list[tuple[int, int]]:
-    """Random ordered pairs of different photos: none twice, and each photo as often on the left as any other and on
-    the right, or once more.
+    """Random pairs of different photos, as positions of the left and the right one. No pair comes twice.
+
+    Each photo is on the left as often as any other, or once more; and likewise on the right.
 
     Raises:
-        ValueError: if there are fewer pairs than that.
+        ValueError: if the photos do not make that many pairs.
     """
     if num_pairs > num_photos * (num_photos - 1):
         raise ValueError(f"num_pairs is {num_pairs}; of {num_photos} photos there are {num_photos * (num_photos - 1)}")
@@ -62,7 +35,7 @@ def spread_pairs(num_photos: int, num_pairs: int, seed: int) -> list[tuple[int, 
     return rounds[:num_pairs]
 
 
-class Pairs(Dataset):
+class PairsOfSquares(Dataset):
     """The central squares of two photos each, (3 256 256), RGB in 0..1.
 
     Args:
@@ -83,15 +56,15 @@ class Pairs(Dataset):
         return central(self.crops[left], IMAGE_SIZE), central(self.crops[right], IMAGE_SIZE)
 
 
-class Windows(Dataset):
-    """Random crops of photos, (3 256 512), RGB in 0..1, as many of each photo.
+class RandomWindows(Dataset):
+    """Random crops of photos, (3 256 512), RGB in 0..1, taken from one photo after the other.
 
     Args:
         photos: all of them.
         length: how many crops.
         crop_width: in px, by which the photos are scaled.
         seed: of the crops' places.
-        anywhere: at any height, as the authors take them; else in the middle, as the photos that are joined.
+        anywhere: at any height, as the authors take them; else at half height, as the photos that are joined.
     """
 
     def __init__(self, photos: list[Path], length: int, crop_width: int, seed: int, *, anywhere: bool) -> None:
@@ -110,4 +83,4 @@ class Windows(Dataset):
         left = int(random.integers(image.width - WINDOW_WIDTH + 1))
         free = image.height - IMAGE_SIZE
         top = int(random.integers(free + 1)) if self.anywhere else free // 2
-        return pil_to_tensor(image.crop((left, top, left + WINDOW_WIDTH, top + IMAGE_SIZE))) / 255
+        return to_tensor(image.crop((left, top, left + WINDOW_WIDTH, top + IMAGE_SIZE)))

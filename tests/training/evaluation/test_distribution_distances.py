@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from training.distribution import frechet_distance, kernel_distance
+from training.evaluation.distribution_distances import frechet_distance, kernel_distance
 
 
 def normal(count: int, dimensions: int = 8, *, seed: int) -> torch.Tensor:

@@ -1,0 +1,49 @@
+"""What is compared: generators and baselines, each under a name, in one form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from wrb import blend, load_generator
+
+from .baselines import BASELINES
+
+Method = Callable[[Tensor, Tensor, int], Tensor]
+"""Left and right photos, (b 3 256 256), and the gap's width in px to panoramas, (b 3 256 512+width)."""
+
+
+def make_methods(weights: Sequence[Path], device: str | torch.device) -> dict[str, Method]:
+    """Generators, under names that tell them apart, and all baselines. Gaps are those that users get.
+
+    Raises:
+        ValueError: if a file is named twice or holds no weights.
+    """
+    methods = {name: _generating(path, device) for name, path in zip(_names(weights), weights, strict=True)}
+    if not weights:
+        methods["built-in"] = _generating(None, device)
+    return methods | {name: _filling(fill) for name, fill in BASELINES.items()}
+
+
+def _generating(weights: Path | None, device: str | torch.device) -> Method:
+    generator = load_generator(weights, device=device)
+    return lambda left, right, width: blend(generator, left, right, gap_width=width, batch_size=len(left)).panorama
+
+
+def _filling(fill: Method) -> Method:
+    return lambda left, right, width: torch.cat([left, fill(left, right, width), right], dim=-1)
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """The ends of the paths, as long as it takes to tell them apart, without extension if that does too."""
+    for length in range(1, max((len(path.parts) for path in paths), default=0) + 1):
+        ends = [Path(*path.parts[-length:]) for path in paths]
+        for names in ([end.with_suffix("").as_posix() for end in ends], [end.as_posix() for end in ends]):
+            if len(set(names)) == len(names):
+                return names
+    if paths:
+        raise ValueError(f"weights are {', '.join(map(str, paths))}; name each file once")
+    return []
