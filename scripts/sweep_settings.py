@@ -20,7 +20,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from training.evaluate import EvaluateConfig, Method, evaluate, evaluation_photos, pairs_sheet
+from training.evaluate import evaluation_photos
+from training.evaluation.measurements import evaluate
+from training.evaluation.methods import Method
+from training.evaluation.settings import EvaluateConfig
+from training.evaluation.sheets import pairs_sheet
 from wrb import DetailSettings, Generator, blend, load_generator
 
 DEFAULTS = "defaults"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from torch import Tensor
 
 from wrb import blend, load_generator
 
-from .baselines import BASELINES
+from .baselines import BASELINES, HAS_PATCHMATCH
+
+logger = logging.getLogger(__name__)
 
 Method = Callable[[Tensor, Tensor, int], Tensor]
 """Left and right photos, (b 3 256 256), and the gap's width in px to panoramas, (b 3 256 512+width)."""
@@ -25,6 +28,8 @@ def make_methods(weights: Sequence[Path], device: str | torch.device) -> dict[st
     methods = {name: _generating(path, device) for name, path in zip(_names(weights), weights, strict=True)}
     if not weights:
         methods["built-in"] = _generating(None, device)
+    if not HAS_PATCHMATCH:
+        logger.warning("PatchMatch is left out: PyPatchMatch is not installed (it needs Python 3.11 or later)")
     return methods | {name: _filling(fill) for name, fill in BASELINES.items()}
 
 

@@ -5,6 +5,7 @@ import torch
 
 from training.evaluation.baselines import (
     BASELINES,
+    HAS_PATCHMATCH,
     cross_fade,
     inpaint_navier_stokes,
     inpaint_patchmatch,
@@ -62,6 +63,7 @@ def test_inpainting_continues_a_horizon_and_each_image_by_itself(fill):
     assert gap.min() >= 0 and gap.max() <= 1
 
 
+@pytest.mark.skipif(not HAS_PATCHMATCH, reason="PyPatchMatch is not installed: it needs Python 3.11 or later")
 def test_patchmatch_lays_patches_of_the_photos():
     photos = torch.rand(1, 3, 32, 48).mul(255).round() / 255
     gap = inpaint_patchmatch(photos, photos, 24)
