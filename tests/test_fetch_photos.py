@@ -16,18 +16,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scripts.debian_packages import EDJE_MAGIC, DebianArchive, read_edje_entry, read_package
 from scripts.fetch_photos import (
-    EDJE_MAGIC,
     TABLE,
-    DebianArchive,
     Fetch,
     Outcome,
     Photo,
     fetch_photos,
     main,
     prepare,
-    read_edje_entry,
-    read_package,
     read_table,
     report,
     sha256,
