@@ -44,7 +44,11 @@ CONSTANTS = {
 
 TESTS = ("tests/detail", *(f"tests/test_{name}.py" for name in ("painter", "poisson", "geometry", "blend", "restore")))
 
-PIN = "tests/detail/test_picture.py::test_the_gaps_are_the_pinned_ones"
+PINS = ("-k", "not pin")
+"""Leaves out the tests that compare with the pinned picture."""
+
+ROUNDING = 0.04
+"""Mean change of the gaps in levels of 8 bits that noise in the last digits can make: less is no change."""
 
 COPIED = ("wrb", "tests", "scripts", "samples", "benchmarks", "training", "pyproject.toml")
 
@@ -93,7 +97,7 @@ class Outcome:
     @property
     def survives(self) -> bool:
         """Whether it changes the picture, and no test notices."""
-        return self.difference != 0 and not self.pinned and self.test is None
+        return not self.pinned and self.test is None and (self.difference is None or self.difference > ROUNDING)
 
 
 def main() -> int:
@@ -193,9 +197,7 @@ def try_mutation(mutation: Mutation, tree: Path, truth: Tensor) -> Outcome:
         change = (gaps - truth).abs() * 255
         difference, share = change.mean().item(), (change.amax(1) > 16).float().mean().item()
         noticed = not are_pinned(gaps)
-    tested = python(
-        *("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not slow", "--deselect", PIN, *TESTS)
-    ).stdout
+    tested = python(*("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not slow", *PINS, *TESTS)).stdout
     failed = re.search(r"^(?:FAILED|ERROR) (\S+)", tested, re.MULTILINE)
     if failed is None and not re.search(r"^\d+ passed", tested, re.MULTILINE):
         raise RuntimeError(f"the tests did not run with {mutation.name} = {mutation.after}:\n{tested[-2000:]}")

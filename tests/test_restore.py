@@ -157,3 +157,10 @@ def test_some_of_a_batch_are_refused(generator):
     made = blend(generator, textured(16, 16, batch=3), textured(16, 16))
     with pytest.raises(ValueError, match="the blend made 3 panoramas, but here are 2"):
         restore_photos(made.panorama[:2], made)
+
+
+def test_a_panorama_may_be_distorted_by_one_per_cent(made):
+    """As nodes do that round both sides to blocks; more is another panorama."""
+    assert restore_photos(upscaled(made.panorama, 640, 1917), made).panorama.shape[-1] == 1917
+    with pytest.raises(ValueError, match="not the blend's 190×64 px at any scale"):
+        restore_photos(upscaled(made.panorama, 640, 1928), made)
