@@ -27,6 +27,7 @@ from torch import Tensor
 
 from wrb import blend, load_generator
 from wrb.images import read_image
+from wrb.resampling import resample
 
 HEIGHTS = (256, 512, 1024, 2160, 4320)
 
@@ -127,7 +128,7 @@ def square(path: Path, height: int) -> Tensor:
     side = photo.shape[-2]
     start = (photo.shape[-1] - side) // 2
     photo = photo[..., start : start + side]
-    return torch.nn.functional.interpolate(photo, (height, height), mode="bicubic", antialias=True).clamp_(0, 1)
+    return resample(photo, height, height).clamp_(0, 1)
 
 
 class Stopwatch:

@@ -24,6 +24,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from wrb.images import to_image
+
 ROOT = Path(__file__).parents[1]
 
 NAMES = ("desert", "lake", "tea_gardens")
@@ -113,7 +115,7 @@ def below_each_other(before: Tensor, after: Tensor) -> Image.Image:
     height, width = after.shape[-2:]
     sheet = Image.new("RGB", (width, 2 * height + MARGIN), "white")
     for top, panorama in ((0, before), (height + MARGIN, after)):
-        sheet.paste(Image.fromarray(in_levels(panorama[0]).byte().permute(1, 2, 0).numpy()), (0, top))
+        sheet.paste(to_image(panorama[0]), (0, top))
     return sheet
 
 
