@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from wrb.poisson import meet_edges
 
 from .mixing import mixed_skies
 from .photos import CROP_HEIGHT, CROP_WIDTH, read_scaled
+from .settings import Settings
 
 Sample = dict[str, Tensor]
 """Crops, (3 256 w) each, RGB in 0..1: a "panorama" to rebuild and, in fine-tuning, a "left" and a "right" one of
@@ -27,6 +29,67 @@ different photos whose sides are joined, and an "other" one that shows the discr
 
 PAIRING, SKIES = 4, 5
 """Tell the random numbers that choose a pair, and another sky, from those that crop a sample, 0 to 3."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchSettings(Settings):
+    """How much a step works on, and for how long."""
+
+    gap_columns: tuple[int, int] = (4, 4)
+    """Narrowest and widest gap, in columns of 64 px; each step draws a width between them. More than 4 needs wider
+    photos: 8 takes 1024 px."""
+
+    batch_size: int = 20
+    """Panoramas in a step, over all processes."""
+
+    parts: int = 1
+    """In how many parts, one after the other, a step's batch is worked through (gradient accumulation), to fit into
+    less memory. The means in the adversarial and the normalised feature losses are then of a part."""
+
+    epochs: int = 200
+    """Times through the photos."""
+
+    def __post_init__(self) -> None:
+        self.require_positive("batch_size", "parts", "epochs")
+        if not 1 <= self.gap_columns[0] <= self.gap_columns[1]:
+            raise ValueError(f"gap_columns is {self.gap_columns}; give the narrowest, at least 1, and the widest")
+        super().__post_init__()
+
+    @property
+    def crop_width(self) -> int:
+        """Width in px of the crops: they hold the widest gap and its photos, and what the discriminator sees."""
+        return max(CROP_WIDTH, 2 * IMAGE_SIZE + self.gap_columns[1] * COLUMN_WIDTH)
+
+    @property
+    def samples_per_batch(self) -> int:
+        """Positions of the data set that a step takes."""
+        return self.batch_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentationSettings(Settings):
+    """What makes more of few photos."""
+
+    mirror: bool = False
+    """Mirror every second crop."""
+
+    zoom_out: bool = False
+    """Scale each photo by a random factor, down to where it just holds a crop, before cropping."""
+
+    zoom_in: float = 1.0
+    """By which factor photos are enlarged at most before cropping; that needs --zoom-out."""
+
+    mix_skies: float = 0.0
+    """Share of the crops that receive the sky of another photo, if both have a horizon."""
+
+    colour: float = 0.0
+    """By which share brightness, contrast and saturation of a crop vary at most; 0.2 is a good deal."""
+
+    def __post_init__(self) -> None:
+        self.require_share("mix_skies", "colour")
+        if self.zoom_in < 1 or (self.zoom_in > 1 and not self.zoom_out):
+            raise ValueError(f"zoom_in is {self.zoom_in}; it must be at least 1, and more than that needs zoom_out")
+        super().__post_init__()
 
 
 class CentralCrops(Dataset):
@@ -48,40 +111,29 @@ class CentralCrops(Dataset):
 class RandomCrops(Dataset):
     """An endless sequence of random crops, each photo once an epoch in random order.
 
-    What is at a position depends on the photos, the seed and the position alone.
+    What is at a position depends on the photos, the settings, the seed and the position alone.
 
     Args:
+        photos: to crop.
+        augmentation: how crops vary.
         seed: of the order and the crops.
         width: of the crops in px.
-        mirror: mirror every second crop.
-        zoom_out: scale by a random factor, down to where the photo just holds a crop.
-        zoom_in: the largest such factor.
-        colour: by which share brightness, contrast and saturation vary at most.
-        mix_skies: share of the panoramas that receive the sky of another photo; see `mixed_skies`.
         cache: a folder that keeps the photos decoded and scaled.
     """
 
     def __init__(
         self,
         photos: list[Path],
+        augmentation: AugmentationSettings,
         *,
         seed: int,
         width: int = CROP_WIDTH,
-        mirror: bool = False,
-        zoom_out: bool = False,
-        zoom_in: float = 1.0,
-        colour: float = 0.0,
-        mix_skies: float = 0.0,
         cache: Path | None = None,
     ) -> None:
         self.photos = photos
+        self.augmentation = augmentation
         self.seed = seed
         self.width = width
-        self.mirror = mirror
-        self.zoom_out = zoom_out
-        self.zoom_in = zoom_in
-        self.colour = colour
-        self.mix_skies = mix_skies
         self.cache = cache
 
     def __getitem__(self, position: int) -> Sample:
@@ -89,9 +141,9 @@ class RandomCrops(Dataset):
             role: self._crop(path, self._random(position, number))
             for number, (role, path) in enumerate(self.photos_at(position).items())
         }
-        if self.mix_skies:
+        if self.augmentation.mix_skies:
             random = self._random(position, SKIES)
-            if random.random() < self.mix_skies:
+            if random.random() < self.augmentation.mix_skies:
                 other = self.photos[random.integers(len(self.photos))]
                 sample["panorama"] = mixed_skies(self._crop(other, random), sample["panorama"])
         return sample
@@ -109,21 +161,22 @@ class RandomCrops(Dataset):
         return np.random.default_rng((self.seed, 1, position, purpose))
 
     def _crop(self, path: Path, random: np.random.Generator) -> Tensor:
+        augmentation = self.augmentation
         image = read_scaled(path, self.width, self.cache)
         factor = 1.0
-        if self.zoom_out:
-            factor = random.uniform(max(self.width / image.width, CROP_HEIGHT / image.height), self.zoom_in)
+        if augmentation.zoom_out:
+            factor = random.uniform(max(self.width / image.width, CROP_HEIGHT / image.height), augmentation.zoom_in)
         width, height = min(self.width / factor, image.width), min(CROP_HEIGHT / factor, image.height)
         left, top = random.uniform() * (image.width - width), random.uniform() * (image.height - height)
-        if not self.zoom_out:
+        if not augmentation.zoom_out:
             left, top = round(left), round(top)
         box = (left, top, left + width, top + height)
         crop = to_tensor(image.resize((self.width, CROP_HEIGHT), Image.Resampling.LANCZOS, box=box))
-        if self.mirror and random.random() < 0.5:
+        if augmentation.mirror and random.random() < 0.5:
             crop = crop.flip(-1)
-        if self.colour:
+        if colour := augmentation.colour:
             for adjust in (transforms.adjust_brightness, transforms.adjust_contrast, transforms.adjust_saturation):
-                crop = adjust(crop, random.uniform(1 - self.colour, 1 + self.colour))
+                crop = adjust(crop, random.uniform(1 - colour, 1 + colour))
         return crop
 
 
@@ -135,8 +188,17 @@ class RandomCropsAndPairs(RandomCrops):
         further: as in `RandomCrops`.
     """
 
-    def __init__(self, photos: list[Path], *, neighbours: Mapping[Path, list[Path]] | None, **further: object) -> None:
-        super().__init__(photos, **further)  # type: ignore[arg-type]
+    def __init__(
+        self,
+        photos: list[Path],
+        augmentation: AugmentationSettings,
+        *,
+        neighbours: Mapping[Path, list[Path]] | None,
+        seed: int,
+        width: int = CROP_WIDTH,
+        cache: Path | None = None,
+    ) -> None:
+        super().__init__(photos, augmentation, seed=seed, width=width, cache=cache)
         if len(photos) < 2:
             raise ValueError("there is one photo to train on; pairs of different photos need at least two")
         self.neighbours = neighbours

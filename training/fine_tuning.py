@@ -37,7 +37,8 @@ def _pairs(config: FineTuningConfig, photos: list[Path]) -> RandomCropsAndPairs:
     neighbours = None
     if config.pairs is not None:
         neighbours = read_neighbours(config.pairs, photo_names(photos, config.photos), config.nearest)
-    return RandomCropsAndPairs(photos, neighbours=neighbours, **config.cropping)
+    width, seed, cache = config.crop_width, config.seed, config.cache
+    return RandomCropsAndPairs(photos, config, neighbours=neighbours, width=width, seed=seed, cache=cache)
 
 
 def main() -> None:

@@ -5,7 +5,9 @@ Sums, not means, are what the paper's weights between the losses were chosen for
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +15,8 @@ from einops import rearrange
 from torch import Tensor
 
 from wrb.network.content_transfer import FEATURE_ROWS, Sequences
+
+from .settings import Settings
 
 SHARPNESS = 0.5
 """Bandwidth h of ID-MRF: the smaller, the more a patch must stand out to count as a match."""
@@ -23,6 +27,40 @@ MINIMUM_SPREAD = 1e-4
 
 CHUNK = 256
 """Generated patches that are compared with all true ones at a time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossSettings(Settings):
+    """The losses' weights and variants."""
+
+    pixel_weight: float = 1.0
+    """Weight of the pixel loss."""
+
+    feature_weight: float = 1.0
+    """Weight of the feature reconstruction loss."""
+
+    consistency_weight: float = 1.0
+    """Weight of the feature consistency loss."""
+
+    texture_weight: float = 0.01
+    """Weight of the ID-MRF texture loss; 0 leaves it out."""
+
+    adversarial_weight: float = 0.0018
+    """Weight of the adversarial loss; 0 leaves it out, with the discriminator."""
+
+    normalised_features: bool = False
+    """Compare features relative to how much they vary from photo to photo, so that the encoder cannot satisfy the
+    feature losses by telling photos apart less."""
+
+    meet_edges: bool = False
+    """Judge the gap after it was made to meet the photos' edges, as a blend shows it, not as the network drew it."""
+
+    texture_network: Literal["vgg19", "efficientnet-lite0"] = "vgg19"
+    """Where the features of the texture loss and of keep_by kid come from; efficientnet-lite0 is far cheaper on a CPU
+    and needs no download."""
+
+    texture_weights: Path | None = None
+    """A local file of the texture network's weights, instead of a download."""
 
 
 def pixel_loss(panorama: Tensor, left: Tensor, gap: Tensor | None, right: Tensor) -> Tensor:

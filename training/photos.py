@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from PIL import Image, ImageOps
 
 from wrb.files import replacing
 from wrb.network.config import IMAGE_SIZE
+
+from .settings import Settings
 
 CROP_HEIGHT = IMAGE_SIZE
 
@@ -27,6 +30,22 @@ UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 """What Pillow raises for files that it cannot read."""
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldBackSettings(Settings):
+    """Which photos are held back for validation."""
+
+    validation_share: float = 0.06
+    """Share of the photos held back for validation, chosen by file."""
+
+    validation_photos: Path | None = None
+    """A text file that names the photos to hold back, one a line, instead of a share of them."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.validation_share < 1:
+            raise ValueError(f"validation_share is {self.validation_share}; it must lie between 0 and 1")
+        super().__post_init__()
 
 
 def find_photos(folders: Iterable[Path], width: int = CROP_WIDTH) -> list[Path]:

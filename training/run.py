@@ -28,9 +28,10 @@ from .config import TrainingConfig
 from .data import CentralCrops, Positions, RandomCrops, Sample
 from .evaluation.sheets import results_sheet
 from .evaluation.validation import sample_panoramas, validate
+from .networks import BEST_DISCRIMINATOR, BEST_GENERATOR
 from .perceptual import texture_network
 from .photos import find_photos, read_list, split
-from .state import BEST_DISCRIMINATOR, BEST_GENERATOR, TrainingState
+from .state import TrainingState
 from .steps import discriminator_losses, generator_losses
 
 CONFIG = "config.json"
@@ -238,7 +239,7 @@ class Run:
         generator = state.averaged_generator.eval()
         batches = [batch.to(self.accelerator.device) for batch in self.validation]
         with self.accelerator.autocast():
-            figures = validate(generator, self.texture, batches, config)
+            figures = validate(generator, self.texture, batches, config, with_kid=config.keep_by == "kid")
             samples = sample_panoramas(generator, torch.cat(batches)[:NUM_SAMPLES])
         for name, images in samples.items():
             self.writer.add_images(name, images, state.step)

@@ -25,7 +25,8 @@ from .run import Run
 
 def prepare(config: SelfReconstructionConfig) -> Run:
     """The run of these settings, ready to `train`; see `Run` for what it raises."""
-    return Run(config, lambda photos: RandomCrops(photos, **config.cropping))
+    width, seed, cache = config.crop_width, config.seed, config.cache
+    return Run(config, lambda photos: RandomCrops(photos, config, width=width, seed=seed, cache=cache))
 
 
 def main() -> None:

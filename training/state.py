@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from wrb import Generator, GeneratorConfig
 from wrb.files import replacing
-from wrb.network.weights import read_weights
 
 from .config import TrainingConfig, differences, from_json
 from .discriminator import Discriminator
-
-BEST_GENERATOR = "best.safetensors"
-BEST_DISCRIMINATOR = "best_discriminator.safetensors"
+from .networks import first_discriminator, first_generator, generator_config
+from .optimisers import adam, warming_average
 
 FIXED = ("batch_size", "seed", "width", "discriminator_width")
 """Settings that a run cannot change on its way."""
@@ -91,16 +88,16 @@ class TrainingState:
         self.best_validation = float("inf")
         if checkpoint is not None:
             _require_same_run(config, checkpoint)
-            generator = Generator(_chosen(config, GeneratorConfig(**checkpoint["generator_config"])))
+            generator = Generator(generator_config(config, GeneratorConfig(**checkpoint["generator_config"])))
             discriminator = Discriminator(config.discriminator_width)
         else:
-            generator, discriminator = _first_generator(config), _first_discriminator(config)
+            generator, discriminator = first_generator(config), first_discriminator(config)
         self.generator = _placed(generator, accelerator.device)
         self.discriminator = _placed(discriminator, accelerator.device)
-        self.average = AveragedModel(self.generator, multi_avg_fn=_warming_average(config.average_decay))
+        self.average = AveragedModel(self.generator, multi_avg_fn=warming_average(config.average_decay))
         self.average.requires_grad_(False)
-        generator_optimiser = _adam(self.generator, config.weight_decay)
-        discriminator_optimiser = _adam(self.discriminator, config.weight_decay)
+        generator_optimiser = adam(self.generator, config.weight_decay)
+        discriminator_optimiser = adam(self.discriminator, config.weight_decay)
         # as if wrapped for several processes already, so that a checkpoint is the same for any number of them
         self._parts: dict[str, Any] = {
             "generator": self.generator,
@@ -155,18 +152,10 @@ class TrainingState:
 
     def schedule(self, num_steps: int, steps_per_epoch: float) -> None:
         """Set both learning rates for the step to come, of `num_steps` in all."""
-        config = self.config
-        factor = 1.0
-        if config.halve_every:
-            factor = 0.5 ** (self.step // (config.halve_every * steps_per_epoch))
-        if config.decay:
-            factor *= min(1.0, (num_steps - self.step) / (config.decay * num_steps))
-        for optimiser, rate in (
-            (self.generator_optimiser, config.learning_rate),
-            (self.discriminator_optimiser, config.discriminator_learning_rate),
-        ):
+        rates = self.config.learning_rates(self.step, num_steps, steps_per_epoch)
+        for optimiser, rate in zip((self.generator_optimiser, self.discriminator_optimiser), rates, strict=True):
             for group in optimiser.param_groups:
-                group["lr"] = rate * factor
+                group["lr"] = rate
 
     def save_discriminator(self, path: Path) -> None:
         """Write the discriminator's weights, for another run to start from."""
@@ -188,54 +177,5 @@ def _require_same_run(config: TrainingConfig, checkpoint: dict[str, Any]) -> Non
         logger.warning("changed since the checkpoint: %s (%s)", name, change)
 
 
-def _first_generator(config: TrainingConfig) -> Generator:
-    if config.start_from is None:
-        return Generator(_chosen(config, GeneratorConfig()))
-    is_run = config.start_from.is_dir()
-    weights = read_weights(config.start_from / BEST_GENERATOR if is_run else config.start_from)
-    chosen = _chosen(config, weights.config)
-    if chosen.width != weights.config.width:
-        raise ValueError(f"{weights.path} is of width {weights.config.width}, and --width {chosen.width} was asked for")
-    generator = Generator(chosen)
-    generator.load_state_dict(weights.state_dict)
-    return generator
-
-
-def _chosen(config: TrainingConfig, otherwise: GeneratorConfig) -> GeneratorConfig:
-    names = [field.name for field in dataclasses.fields(GeneratorConfig)]
-    settings = {name: getattr(config, name) for name in names}
-    return dataclasses.replace(otherwise, **{name: value for name, value in settings.items() if value is not None})
-
-
-def _first_discriminator(config: TrainingConfig) -> Discriminator:
-    discriminator = Discriminator(config.discriminator_width)
-    path = config.start_discriminator
-    if path is None and config.start_from is not None and config.start_from.is_dir():
-        path = config.start_from / BEST_DISCRIMINATOR
-    if path is not None:
-        try:
-            tensors = load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
-            discriminator.load_state_dict(tensors)
-        except Exception as error:  # a damaged or foreign file can raise anything
-            raise ValueError(
-                f"{path} does not hold a discriminator of width {config.discriminator_width}: {error}"
-            ) from error
-    return discriminator
-
-
 def _placed(network: nn.Module, device: torch.device) -> Any:
     return network.to(device).to(memory_format=torch.channels_last)
-
-
-def _adam(network: nn.Module, weight_decay: float) -> torch.optim.Adam:
-    return torch.optim.Adam(network.parameters(), betas=(0.5, 0.9), weight_decay=weight_decay, fused=True)
-
-
-def _warming_average(decay: float) -> Callable[[Any, Any, Any], None]:
-    """A moving average that forgets the random start: its decay grows from 0.1 to `decay`."""
-
-    def update(averages: list[Tensor], values: list[Tensor], count: Tensor | int) -> None:
-        current = min(decay, (1 + int(count)) / (10 + int(count)))
-        torch._foreach_lerp_(averages, values, 1 - current)
-
-    return update

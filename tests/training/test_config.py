@@ -1,10 +1,54 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
+from pathlib import Path
 
 import pytest
 
 from training.config import FineTuningConfig, SelfReconstructionConfig, differences, parse_config, read_config
+
+DEFAULTS = {
+    **{"photos": ["photos"], "out": "run", "start_from": None, "start_discriminator": None},
+    **{"width": None, "attention_levels": None, "skip_levels": None, "discriminator_width": 64},
+    **{"gap_columns": [4, 4], "batch_size": 20, "parts": 1, "epochs": 200},
+    **{"learning_rate": 0.001, "discriminator_learning_rate": 0.0001, "halve_every": 0, "decay": 0.0},
+    **{"weight_decay": 2e-05, "clip_gradient": 0.0, "discriminator_interval": 3},
+    **{"pixel_weight": 1.0, "feature_weight": 1.0, "consistency_weight": 1.0, "texture_weight": 0.01},
+    **{"adversarial_weight": 0.0018, "normalised_features": False, "meet_edges": False},
+    **{"texture_network": "vgg19", "texture_weights": None},
+    **{"mirror": False, "zoom_out": False, "zoom_in": 1.0, "mix_skies": 0.0, "colour": 0.0},
+    **{"validation_share": 0.06, "validation_photos": None},
+    **{"average_decay": 0.999, "keep_by": "loss", "validate_every": 200, "save_every": 100, "workers": 2},
+    **{"cache": None, "mixed_precision": None, "cpu": False, "seed": 0},
+}
+"""A config.json of the first stage, and the order of the flags."""
+
+FINE_TUNING_DEFAULTS = {
+    **DEFAULTS,
+    **{"batch_size": 28, "learning_rate": 0.002, "discriminator_learning_rate": 0.0002, "halve_every": 50},
+    **{"keep_by": "kid", "pairs": None, "nearest": 3},
+}
+
+STAGES = [(SelfReconstructionConfig, DEFAULTS), (FineTuningConfig, FINE_TUNING_DEFAULTS)]
+
+
+@pytest.mark.parametrize(("kind", "defaults"), STAGES)
+def test_the_file_of_settings_stays_as_others_have_it(kind, defaults, tmp_path):
+    """Runs go on from files that were written by what the groups of settings were before."""
+    written = json.loads(kind(photos=(Path("photos"),), out=Path("run")).to_json())
+    assert list(written.items()) == list(defaults.items())
+    (tmp_path / "config.json").write_text(json.dumps(defaults))
+    assert read_config(kind, tmp_path / "config.json") == kind(photos=(Path("photos"),), out=Path("run"))
+
+
+@pytest.mark.parametrize(("kind", "defaults"), STAGES)
+def test_the_flags_stay_as_others_use_them(kind, defaults, capsys):
+    with pytest.raises(SystemExit):
+        parse_config(kind, "", ["--help"])
+    flags = re.findall(r"^\W{1,3}--([a-z][a-z-]*)", capsys.readouterr().out, re.MULTILINE)
+    assert [flag.replace("-", "_") for flag in flags] == ["config", *defaults]
 
 
 def test_settings_go_to_a_file_and_come_back(config, fine_tuning_config, tmp_path):

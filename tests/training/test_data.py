@@ -5,8 +5,19 @@ import pytest
 import torch
 from PIL import Image
 
-from training.data import CentralCrops, RandomCrops, RandomCropsAndPairs, central, cut, framed, meeting_edges
+from training.data import (
+    AugmentationSettings,
+    CentralCrops,
+    RandomCrops,
+    RandomCropsAndPairs,
+    central,
+    cut,
+    framed,
+    meeting_edges,
+)
 from wrb import blend
+
+AS_THEY_ARE = AugmentationSettings()
 
 
 def save_photo(path, width, height, seed=0):
@@ -20,7 +31,8 @@ def photos(tmp_path):
 
 
 def test_random_crops_depend_on_seed_and_position_alone(photos):
-    crops, again, other = (RandomCrops(photos, seed=seed, mirror=True, zoom_out=True, colour=0.2) for seed in (1, 1, 2))
+    augmentation = AugmentationSettings(mirror=True, zoom_out=True, colour=0.2)
+    crops, again, other = (RandomCrops(photos, augmentation, seed=seed) for seed in (1, 1, 2))
     crops, again, other = ([side[position]["panorama"] for position in (7, 8)] for side in (crops, again, other))
     assert crops[0].shape == (3, 256, 768)
     assert torch.equal(crops[0], again[0])
@@ -34,7 +46,7 @@ def test_an_epoch_shows_every_photo_once(tmp_path):
     for colour in colours:
         paths.append(tmp_path / f"{colour}.png")
         Image.new("RGB", (800, 300), (colour,) * 3).save(paths[-1])
-    crops = RandomCrops(paths, seed=0)
+    crops = RandomCrops(paths, AS_THEY_ARE, seed=0)
     seen = [round(crops[position]["panorama"].mean().item() * 255) for position in range(15)]
     epochs = [seen[:5], seen[5:10], seen[10:]]
     assert all(sorted(epoch) == colours for epoch in epochs)
@@ -83,7 +95,7 @@ def test_the_discriminator_sees_a_narrow_panorama_between_what_lies_farther_out(
 
 
 def test_pairs_are_of_different_photos_and_in_an_order_of_their_own(photos):
-    crops = RandomCropsAndPairs(photos, neighbours=None, seed=0)
+    crops = RandomCropsAndPairs(photos, AS_THEY_ARE, neighbours=None, seed=0)
     chosen = [crops.photos_at(position) for position in range(100)]
     assert all(roles["left"] != roles["right"] for roles in chosen)
     assert {(roles["left"], roles["right"]) for roles in chosen} == {
@@ -95,12 +107,12 @@ def test_pairs_are_of_different_photos_and_in_an_order_of_their_own(photos):
         ("panorama", "left", "right", "other"), (3, 256, 768)
     )
     with pytest.raises(ValueError, match="at least two"):
-        RandomCropsAndPairs(photos[:1], neighbours=None, seed=0)
+        RandomCropsAndPairs(photos[:1], AS_THEY_ARE, neighbours=None, seed=0)
 
 
 def test_pairs_are_of_neighbours_where_these_are_known(photos):
     neighbours = {photo: [photos[number - 1], photos[number - 2]] for number, photo in enumerate(photos)}
-    crops = RandomCropsAndPairs(photos, neighbours=neighbours, seed=0)
+    crops = RandomCropsAndPairs(photos, AS_THEY_ARE, neighbours=neighbours, seed=0)
     chosen = {(roles["left"], roles["right"]) for roles in map(crops.photos_at, range(100))}
     assert chosen == {(left, right) for left, others in neighbours.items() for right in others}
 
@@ -111,8 +123,8 @@ def test_pairs_are_of_neighbours_where_these_are_known(photos):
 def test_an_augmentation_changes_crops_and_keeps_them_images(tmp_path, augmentation):
     y, x = np.mgrid[0:600, 0:1800]
     Image.fromarray(np.stack([x / 8, y / 3, x * 0 + 90], axis=-1).astype(np.uint8)).save(tmp_path / "a.png")
-    plain = RandomCrops([tmp_path / "a.png"], seed=0)
-    augmented = RandomCrops([tmp_path / "a.png"], seed=0, **augmentation)
+    plain = RandomCrops([tmp_path / "a.png"], AS_THEY_ARE, seed=0)
+    augmented = RandomCrops([tmp_path / "a.png"], AugmentationSettings(**augmentation), seed=0)
     pairs = [(plain[position]["panorama"], augmented[position]["panorama"]) for position in range(8)]
     assert any(not torch.equal(*pair) for pair in pairs)
     assert all(pair[1].shape == (3, 256, 768) and 0 <= pair[1].min() and pair[1].max() <= 1 for pair in pairs)
@@ -127,7 +139,8 @@ def test_some_crops_receive_the_sky_of_another_photo(tmp_path):
         image = np.repeat(np.where(np.arange(300) < 150, sky, ground)[:, None], 800, axis=1)
         noisy = (image[..., None] + rng.integers(0, 5, (300, 800, 3))).astype(np.uint8)
         Image.fromarray(noisy).save(tmp_path / f"{number}.png")
-    crops = RandomCrops([tmp_path / "0.png", tmp_path / "1.png"], seed=0, mix_skies=0.5)
+    photos = [tmp_path / "0.png", tmp_path / "1.png"]
+    crops = RandomCrops(photos, AugmentationSettings(mix_skies=0.5), seed=0)
     seen = [crops[position]["panorama"][0] * 255 for position in range(30)]
     shades = {(round(crop[:40].mean().item(), -1), round(crop[-40:].mean().item(), -1)) for crop in seen}
     assert shades == {(200, 40), (200, 90), (240, 40), (240, 90)}

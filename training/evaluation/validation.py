@@ -9,9 +9,8 @@ from torch import Tensor, nn
 
 from wrb import Generator
 
-from ..config import TrainingConfig
 from ..data import central, cut, meeting_edges
-from ..losses import pixel_loss, texture_loss
+from ..losses import LossSettings, pixel_loss, texture_loss
 from ..perceptual import PooledFeatures
 from ..photos import CROP_WIDTH
 from .baselines import cross_fade
@@ -30,17 +29,24 @@ def as_blended(generator: Generator, left: Tensor, right: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def validate(
-    generator: Generator, texture: nn.Module | None, panoramas: Sequence[Tensor], config: TrainingConfig
+    generator: Generator,
+    texture: nn.Module | None,
+    panoramas: Sequence[Tensor],
+    weights: LossSettings,
+    *,
+    with_kid: bool = False,
 ) -> dict[str, float]:
     """Self-reconstruction of whole panoramas, batches of (b 3 256 768), and the joining of different ones.
 
     Args:
         texture: gives feature maps; without it there is no `texture` figure.
+        weights: of the losses in the sum.
+        with_kid: join different panoramas too.
 
     Returns:
         Means over all: `psnr` and `cross_fade_psnr` of the gap in dB, its `pixel` and `texture` losses, and their
-        weighted sum, `loss`. Where the configuration keeps weights by it also `kid`, the kernel distance of joined
-        pairs of different photos from the photos, by the texture network's last features.
+        weighted sum, `loss`; with `with_kid` also `kid`, the kernel distance of joined pairs of different photos from
+        the photos, by the texture network's last features.
     """
     sums = dict.fromkeys(("psnr", "cross_fade_psnr", "pixel", "texture"), 0.0)
     for batch in panoramas:
@@ -53,8 +59,8 @@ def validate(
         if texture is not None:
             sums["texture"] += texture_loss(texture(generated), texture(gap)).item()
     means = {name: value / sum(map(len, panoramas)) for name, value in sums.items()}
-    figures = {**means, "loss": config.pixel_weight * means["pixel"] + config.texture_weight * means["texture"]}
-    if config.keep_by == "kid" and texture is not None:
+    figures = {**means, "loss": weights.pixel_weight * means["pixel"] + weights.texture_weight * means["texture"]}
+    if with_kid and texture is not None:
         figures["kid"] = _kernel_distance(generator, PooledFeatures(texture), panoramas)
     return figures
 
