@@ -12,9 +12,12 @@ import torchvision
 from tests.golden.seeded import seeded_state_dict
 from training.discriminator import Discriminator
 from training.losses import (
+    LossSettings,
     consistency_loss,
+    discriminator_adversarial_loss,
     edge_weight,
     feature_loss,
+    generator_adversarial_loss,
     texture_loss,
 )
 from training.perceptual import EfficientNetLiteFeatures, VGG19Features
@@ -25,7 +28,8 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 @pytest.fixture(scope="module")
 def vgg19(tmp_path_factory):
-    features = torchvision.models.vgg19(weights=None).features.state_dict()
+    with torch.device("meta"):
+        features = torchvision.models.vgg19().features.state_dict()
     weights = seeded_state_dict({f"features.{name}": tuple(tensor.shape) for name, tensor in features.items()}, 5)
     path = tmp_path_factory.mktemp("vgg19") / "vgg19.pth"
     torch.save(weights, path)
@@ -35,6 +39,16 @@ def vgg19(tmp_path_factory):
 def test_the_discriminator_has_the_published_keys_and_shapes():
     shapes = {name: list(tensor.shape) for name, tensor in Discriminator().state_dict().items()}
     assert shapes == json.loads((GOLDEN / "discriminator_shapes.json").read_text())
+
+
+def test_the_adversarial_losses_of_the_golden_logits_are_the_golden_ones():
+    golden = json.loads((GOLDEN / "training_losses.json").read_text())
+    fake, real = (torch.tensor(golden["self_reconstruction_logits"][name])[:, None] for name in ("fake", "real"))
+    expected = golden["self_reconstruction"]
+    weighted = LossSettings().adversarial_weight * generator_adversarial_loss(fake, real)
+    assert weighted.item() == pytest.approx(expected["generator_adversarial"], rel=1e-5)
+    discriminator = discriminator_adversarial_loss(fake, real)
+    assert discriminator.item() == pytest.approx(expected["discriminator_adversarial"], rel=1e-5)
 
 
 def test_pixels_near_the_photos_count_most():
