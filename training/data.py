@@ -28,7 +28,7 @@ Sample = dict[str, Tensor]
 different photos whose sides are joined, and an "other" one that shows the discriminator a true panorama."""
 
 PAIRING, SKIES = 4, 5
-"""Tell the random numbers that choose a pair, and another sky, from those that crop a sample, 0 to 3."""
+"""Streams of random numbers at a position: these choose a pair and another sky, streams 0 to 3 crop the photos."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,8 +244,14 @@ def central(panoramas: Tensor, width: int) -> Tensor:
 
 
 def framed(panorama: Tensor, lefts: Tensor, rights: Tensor) -> Tensor:
-    """What the discriminator sees of a generated panorama, (b 3 256 768): its centre or, if it is narrower, all of it
-    between what lies farther out in the true ones that its sides are from, (b 3 256 w) each."""
+    """What the discriminator sees of generated panoramas, (b 3 256 768).
+
+    Of a wider panorama that is its centre. A narrower one is continued to both sides by the photos it was made from.
+
+    Args:
+        panorama: left photo, gap and right photo, (b 3 256 w).
+        lefts: the crops that the left photos were cut from, (b 3 256 v); `rights` alike.
+    """
     margin = (CROP_WIDTH - panorama.shape[-1]) // 2
     if margin <= 0:
         return central(panorama, CROP_WIDTH)

@@ -16,7 +16,7 @@ STEEPEST = 2
 """Px that it climbs or falls from one column to the next."""
 
 COST_OF_A_STEP = 0.02
-"""What climbing one px costs, beside the root of what the pixels above and below a skyline differ by."""
+"""What it costs a skyline to climb one px. In each column it gains the root of the difference that it runs along."""
 
 SOFTNESS = 3
 """Px in which sky passes into ground."""

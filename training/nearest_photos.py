@@ -38,10 +38,11 @@ def nearest_photos(
 ) -> tuple[Tensor, Tensor]:
     """The nearest other photos of each one, every photo squeezed to 256×256 px.
 
-    Computed where `distance` is. An embedding is long (AlexNet's has 640 128 numbers, VGG16's 8 million), so as many
-    as fit into the memory are held, in half precision, and the photos pass by them in tiles. If not all fit, further
-    rounds hold the next ones, and embed the photos that come after once more: embedding again is cheaper than the
-    disk, which would have to be read as often. What half precision changes in a distance is about 1e-5 of it.
+    Computed where `distance` is. An embedding is long: AlexNet's has 640 128 numbers, VGG16's 8 million. As many as fit
+    into the memory are held, in half precision, which changes a distance by about 1e-5 of it; then all photos from
+    the first of these on are embedded, a tile at a time, and compared with those held. If not all fit, another round
+    holds the next ones. It embeds the photos that come after them once more, which is cheaper than to keep embeddings
+    on a disk.
 
     Args:
         distance: to compare the photos by.
@@ -85,9 +86,9 @@ def nearest_photos(
 def squared_distances(embeddings: Tensor, others: Tensor) -> Tensor:
     """Of each embedding, (n d), from each of the others, (m d), both of any precision, to (n m) in single precision.
 
-    As |a|² + |b|² - 2 a·b, which a matrix product gives. Taken over parts of the vectors and then summed, the large
-    terms that cancel are of a part each: the error is about 1e-7 of the vectors' squared length, which in LPIPS is of
-    the size of the distances themselves.
+    It is |a|² + |b|² - 2 a·b, for the sake of the matrix product. These terms are large and nearly cancel. So they are
+    taken of a part of the vectors at a time, and the differences are added up: the error is then about 1e-7 of the
+    vectors' squared length, and in LPIPS that length is of the size of the distances.
     """
     total = torch.zeros(len(embeddings), len(others), device=embeddings.device)
     for part, other in zip(embeddings.split(SLICE, dim=1), others.split(SLICE, dim=1), strict=True):

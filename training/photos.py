@@ -93,7 +93,11 @@ def _fault(path: Path, width: int) -> str | None:
 
 
 def scaled_size(width: int, height: int, crop_width: int = CROP_WIDTH) -> tuple[int, int]:
-    """Width and height before cropping: 512 high, or as wide as a crop if that were narrower; small photos as is."""
+    """Width and height in px before cropping.
+
+    A photo that is higher than 512 px is scaled down to that height or, if it then were narrower than a crop, to the
+    crop's width. Others stay as they are.
+    """
     if height <= SCALED_HEIGHT:
         return width, height
     if width * SCALED_HEIGHT >= crop_width * height:

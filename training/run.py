@@ -285,7 +285,11 @@ def _require_writable(folder: Path) -> None:
 
 
 def _photos(config: TrainingConfig) -> tuple[list[Path], list[Path]]:
-    """Photos to train on and photos held back: as before, where the run or the one it starts from has said so."""
+    """Photos to train on and photos held back.
+
+    These are the ones that the run has held back so far; else those that the settings name, or those of the run whose
+    weights it begins with; else a random share.
+    """
     photos = find_photos(config.photos, config.crop_width)
     lists = [config.out / HELD_BACK, config.validation_photos]
     if config.start_from is not None:

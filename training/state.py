@@ -46,7 +46,7 @@ class Outputs(NamedTuple):
 
 
 class GeneratorInTraining(nn.Module):
-    """All of the generator's work in a step as one call, which is what distributed training can follow."""
+    """All of the generator's work in a step as one call: distributed training follows the calls of one module."""
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class TrainingState:
         self.average.requires_grad_(False)
         generator_optimiser = adam(self.generator, config.weight_decay)
         discriminator_optimiser = adam(self.discriminator, config.weight_decay)
-        # as if wrapped for several processes already, so that a checkpoint is the same for any number of them
+        # before they are wrapped for several processes, so that a checkpoint is the same for any number of them
         self._parts: dict[str, Any] = {
             "generator": self.generator,
             "discriminator": self.discriminator,

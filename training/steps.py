@@ -1,7 +1,7 @@
 """The losses of one step: on a generator's turn all of its own, on a discriminator's turn that of the discriminator.
 
-Each process computes them for its part of the batch such that their mean over the processes, and that of their
-gradients, is that of the whole batch.
+Each process computes them for its part of the batch. The mean over the processes is the loss of the whole batch, and
+the mean of their gradients is its gradient.
 """
 
 from __future__ import annotations
@@ -71,7 +71,10 @@ def generator_losses(
 
 
 def discriminator_losses(state: TrainingState, sample: Sample, gap_columns: int) -> dict[str, Tensor]:
-    """The discriminator's loss on true panoramas and on as many that the generator makes; arguments as above."""
+    """The discriminator's loss on true panoramas and on as many that the generator makes.
+
+    The arguments are those of `generator_losses`.
+    """
     lefts, rights = _sides(sample)
     left, right = cut(lefts, gap_columns)[0], cut(rights, gap_columns)[2]
     with torch.no_grad():
@@ -100,10 +103,10 @@ def _true_panoramas(sample: Sample) -> Tensor:
 
 
 def _gathered(accelerator: Accelerator, values: Tensor) -> Tensor:
-    """The values of all processes, for a loss that compares samples; gradients reach those of this process.
+    """The values of all processes, for a loss that compares samples.
 
-    Every process computes that loss of the whole batch, and the gradients are averaged over processes: so its own
-    values' gradients count as often as there are processes.
+    Every process computes that loss of the whole batch, but passes gradients on to its own values alone. As the
+    gradients are averaged over the processes afterwards, it multiplies its own by their number.
     """
     if accelerator.num_processes == 1:
         return values

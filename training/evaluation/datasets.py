@@ -19,11 +19,12 @@ WINDOW_WIDTH = 2 * IMAGE_SIZE
 
 
 def spread_pairs(num_photos: int, num_pairs: int, seed: int) -> list[tuple[int, int]]:
-    """Random ordered pairs of different photos: none twice, and each photo as often on the left as any other and on
-    the right, or once more.
+    """Random pairs of different photos, as positions of the left and the right one. No pair comes twice.
+
+    Each photo is on the left as often as any other, or once more; and likewise on the right.
 
     Raises:
-        ValueError: if there are fewer pairs than that.
+        ValueError: if the photos do not make that many pairs.
     """
     if num_pairs > num_photos * (num_photos - 1):
         raise ValueError(f"num_pairs is {num_pairs}; of {num_photos} photos there are {num_photos * (num_photos - 1)}")
@@ -56,14 +57,14 @@ class PairsOfSquares(Dataset):
 
 
 class RandomWindows(Dataset):
-    """Random crops of photos, (3 256 512), RGB in 0..1, as many of each photo.
+    """Random crops of photos, (3 256 512), RGB in 0..1, taken from one photo after the other.
 
     Args:
         photos: all of them.
         length: how many crops.
         crop_width: in px, by which the photos are scaled.
         seed: of the crops' places.
-        anywhere: at any height, as the authors take them; else in the middle, as the photos that are joined.
+        anywhere: at any height, as the authors take them; else at half height, as the photos that are joined.
     """
 
     def __init__(self, photos: list[Path], length: int, crop_width: int, seed: int, *, anywhere: bool) -> None:

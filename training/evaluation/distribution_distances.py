@@ -11,8 +11,8 @@ from torch import Tensor, nn
 def frechet_distance(features: Tensor, true_features: Tensor) -> float:
     """Fréchet distance of two normal distributions with the sets' means and covariances: FID, for Inception features.
 
-    Heusel et al., NeurIPS 2017. It is biased: the fewer the images, the larger, and with fewer images than features
-    by a lot. Compare only distances of equal counts.
+    Heusel et al., NeurIPS 2017. It is biased: the fewer the images, the larger it is, and much larger with fewer images
+    than features. Compare only distances of equal counts.
 
     Args:
         features: (n d), of the generated images; `true_features` (m d).

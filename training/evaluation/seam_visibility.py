@@ -10,11 +10,11 @@ SMOOTHEST_STEP = 0.5 / 255
 
 
 def seam_visibility(panoramas: Tensor, left_width: int, gap_width: int) -> Tensor:
-    """How much a gap's edges stand out: the step across them over the step that is usual in the photos beside them.
+    """The step across a gap's edges, as a multiple of the step that is usual in the photos beside it.
 
-    A step is the mean over rows and channels of the absolute difference of two neighbouring columns. Taken is the mean
-    of the two steps from photo to gap, over the median of the steps within both photos, which counts as at least
-    `SMOOTHEST_STEP`. So 1 is a step like any other, more is a seam, and less a gap smoother than photos are.
+    A step is the absolute difference of two neighbouring columns, averaged over rows and channels. The two steps from
+    photo to gap are averaged, and divided by the median of all steps within both photos (at least `SMOOTHEST_STEP`).
+    So 1 is a step like any other, more is a visible seam, and less is smoother than the photos are.
 
     Args:
         panoramas: left photo, gap and right photo side by side, (b 3 h w) in 0..1.
