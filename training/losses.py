@@ -113,7 +113,8 @@ class _BestMatches(torch.autograd.Function):
 
     Of 64×64 patches all pairs take 64 MB a sample, and autograd would keep several tensors of that size. Here pairs are
     formed for a few p at a time and thrown away. Of them the gradient needs no more than one vector for each p: the
-    mean of the true patches, weighed by their similarity to p.
+    mean of the true patches, weighed by their similarity to p. By `python -m benchmarks.shortcuts --threads 1`, forward
+    and backward together take 0.2 to 0.4 times as long as with all pairs at once.
     """
 
     @staticmethod

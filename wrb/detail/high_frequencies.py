@@ -146,7 +146,7 @@ class ResidualCopier:
 
     Within a band nothing is left to decide: all that is known of its columns stands in lists, one row of tiles after
     the other, and in each the columns of the left photo before those of the right one. By
-    `python -m benchmarks.shortcuts` this takes 0.4 times as long as mixing four whole images, as the tests do it.
+    `python -m benchmarks.shortcuts` it takes 0.11 to 0.14 times as long as mixing the four sources of every pixel.
 
     Args:
         photo_widths: of the left and the right photo in px.

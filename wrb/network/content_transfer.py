@@ -30,7 +30,9 @@ class StepwiseLinear:
     """A linear map without bias that is applied step after step.
 
     Its weight's gradient is one product over all steps. Autograd would form one as large as the weight at each step and
-    add it to the others, which takes most of the time that training spends on the content transfer.
+    add it to the others. By `python -m benchmarks.shortcuts --threads 1`, a backward pass of the content transfer takes
+    0.5 times as long as with `F.linear` at width 16, and 0.4 to 0.6 times at width 64. That is 1 and 2 in a hundred of
+    a whole generator's step on two panoramas, and less on more.
     """
 
     def __init__(self, weight: Tensor) -> None:
