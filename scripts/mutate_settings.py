@@ -204,9 +204,21 @@ def try_mutation(mutation: Mutation, tree: Path, truth: Tensor) -> Outcome:
     return Outcome(mutation, difference, share, noticed, failed[1] if failed else None)
 
 
+HEADER = """\
+# Which numbers the tests protect
+
+Made by `python -m scripts.mutate_settings --out docs/mutations.md`: every number that the picture could depend on is
+halved and doubled in a copy of the tree. *Gaps change by* is the mean over the gaps of three pairs of sample photos at 256
+px, in levels of 8 bits; *another test* is the first one that notices beside those that compare with the pinned picture.
+Where none notices, the picture must not change: that holds for sizes of chunks and thresholds of rounding.
+`max_guidance_cutoff` and `min_photo_cells` do not bind on these photos.
+"""
+
+
 def to_markdown(outcomes: list[Outcome]) -> str:
     """The table, in the order of the source."""
     rows = [
+        HEADER,
         "| file | number | change | gaps change by (levels) | of it more than 16 | pinned picture | another test |",
         "|:--|:--|:--|--:|--:|:--|:--|",
     ]
