@@ -208,9 +208,9 @@ HEADER = """\
 # Which numbers the tests protect
 
 Made by `python -m scripts.mutate_settings --out docs/mutations.md`: every number that the picture could depend on is
-halved and doubled in a copy of the tree. *Gaps change by* is the mean over the gaps of three pairs of sample photos at 256
-px, in levels of 8 bits; *another test* is the first one that notices beside those that compare with the pinned picture.
-Where none notices, the picture must not change: that holds for sizes of chunks and thresholds of rounding.
+halved and doubled in a copy of the tree. *Gaps change by* is the mean over the gaps of three pairs of sample photos at
+256 px, in levels of 8 bits; *another test* is the first one that notices beside those that compare with the pinned
+picture. Where neither notices, the picture must not change: that holds for sizes of chunks and thresholds of rounding.
 `max_guidance_cutoff` and `min_photo_cells` do not bind on these photos.
 """
 
