@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from wrb.files import replacing
+from wrb.images import read_upright, upright_size
 from wrb.network.config import IMAGE_SIZE
 
 from .settings import Settings
@@ -25,9 +26,6 @@ CROP_WIDTH = 3 * IMAGE_SIZE
 
 SCALED_HEIGHT = 512
 """A higher photo is scaled down to this before cropping."""
-
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-"""What Pillow raises for files that it cannot read."""
 
 logger = logging.getLogger(__name__)
 
@@ -79,14 +77,11 @@ def find_photos(folders: Iterable[Path], width: int = CROP_WIDTH) -> list[Path]:
 
 
 def _fault(path: Path, width: int) -> str | None:
-    """Why a photo cannot be used, if so. It is read to its end, as a file cut short looks whole at its beginning."""
+    """Why a photo cannot be used, if so."""
     try:
-        with Image.open(path) as image:
-            size = ImageOps.exif_transpose(image).size if image.getexif() else image.size
-            image.draft("RGB", (1, 1))  # of a JPEG, an eighth of the size is enough
-            image.load()
-    except UNREADABLE as error:
-        return str(error)
+        size = upright_size(path)
+    except ValueError as error:
+        return str(error).removeprefix(f"{path} ")
     if scaled_size(*size, width)[0] < width or size[1] < CROP_HEIGHT:
         return f"{size[0]}×{size[1]} px is too small for a {width}×{CROP_HEIGHT} crop"
     return None
@@ -139,9 +134,12 @@ def read_list(path: Path, photos: Sequence[Path]) -> list[Path]:
 
 
 def read_photo(path: Path) -> Image.Image:
-    """The whole photo, upright, RGB."""
-    with Image.open(path) as image:
-        return ImageOps.exif_transpose(image).convert("RGB")
+    """The whole photo, upright, RGB.
+
+    Raises:
+        ValueError: if it cannot be read; the message names it.
+    """
+    return read_upright(path).convert("RGB")
 
 
 def read_scaled(path: Path, crop_width: int = CROP_WIDTH, cache: Path | None = None) -> Image.Image:
@@ -153,7 +151,8 @@ def read_scaled(path: Path, crop_width: int = CROP_WIDTH, cache: Path | None = N
         cache: a folder to keep the scaled photo in, uncompressed, or to take it from.
 
     Raises:
-        OSError: if the photo cannot be read, or the cache cannot be written.
+        ValueError: if the photo cannot be read.
+        OSError: if it is not there, or the cache cannot be written.
     """
     if cache is None:
         return _scaled(path, crop_width)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import logging
+import struct
 
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
+from tests.odd_exif import IGNORED, UNDERSTOOD
 from training.photos import find_photos, read_list, read_photo, read_scaled, scaled_size, split
 
 
@@ -88,6 +91,32 @@ def test_photos_are_read_upright(tmp_path):
     assert read_photo(tmp_path / "a.jpg").size == (800, 300)
     assert read_photo(tmp_path / "a.jpg").mode == "RGB"
     assert find_photos([tmp_path]) == [tmp_path / "a.jpg"]
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow's own, of damaged EXIF
+@pytest.mark.parametrize("extension", ["jpg", "png", "webp"])
+def test_odd_exif_keeps_no_photo_from_training(extension, tmp_path, caplog):
+    for name, block in (IGNORED | UNDERSTOOD).items():
+        size = (800, 300) if name in IGNORED else (300, 800)
+        Image.new("L", size, 100).save(tmp_path / f"{name}.{extension}", exif=b"Exif\0\0" + block)
+    found = find_photos([tmp_path])
+    assert len(found) == len(IGNORED | UNDERSTOOD)
+    assert all(read_photo(photo).size == (800, 300) for photo in found)
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("fault", [struct.error("of 4 bytes"), TypeError(), AttributeError("no such"), MemoryError()])
+def test_a_photo_on_which_pillow_fails_in_whatever_way_is_named_and_skipped(fault, tmp_path, caplog, monkeypatch):
+    good, bad = save_photo(tmp_path / "good.png", 800, 300), save_photo(tmp_path / "bad.tif", 800, 300)
+
+    def fail(image):
+        raise fault
+
+    monkeypatch.setattr(TiffImageFile, "load", fail)
+    assert find_photos([tmp_path]) == [good]
+    assert f"skipped {bad}: cannot be read as an image: {str(fault) or type(fault).__name__}" in caplog.text
+    with pytest.raises(ValueError, match=r"bad\.tif cannot be read as an image"):
+        read_scaled(bad)
 
 
 def test_a_cached_photo_is_the_same_and_is_not_decoded_again(tmp_path, monkeypatch):
