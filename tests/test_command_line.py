@@ -156,7 +156,7 @@ class TestFolders:
     def test_a_bad_file_is_reported_and_skipped(
         self, folder: Path, weights: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        Path("left/a.png").write_text("no image")
+        Path("left/a.png").write_bytes(b"no image")
         assert run("left", "right", "-o", "out", "--weights", weights) == 1
         assert names(folder / "out") == {"b__d.png"}
         printed = capsys.readouterr()

@@ -21,6 +21,7 @@ import logging
 
 import tyro
 
+from wrb.files import accept_any_text, write_text
 from wrb.network.config import IMAGE_SIZE
 
 from .evaluation.measurements import evaluate
@@ -59,11 +60,12 @@ def run(config: EvaluateConfig) -> None:
     photos = evaluation_photos(config)
     methods = make_methods(config.weights, config.torch_device)
     evaluation = evaluate(config, photos, methods)
+    accept_any_text(sys.stdout)
     sys.stdout.write(evaluation.table())
     if config.out:
         config.out.mkdir(parents=True, exist_ok=True)
-        (config.out / "results.md").write_text(evaluation.to_markdown(), encoding="utf-8")
-        (config.out / "results.json").write_text(evaluation.to_json(), encoding="utf-8")
+        write_text(config.out / "results.md", evaluation.to_markdown())
+        write_text(config.out / "results.json", evaluation.to_json())
         pairs_sheet(config, photos, methods).save(config.out / "pairs.png")
         reconstructions_sheet(config, photos, methods).save(config.out / "reconstructions.png")
         logger.info("results and sheets are in %s", config.out)

@@ -24,6 +24,7 @@ if not __package__:  # a plain script knows its own folder alone
 import tyro
 
 from wrb.devices import usable_device
+from wrb.files import read_text
 
 from .nearest_photos import nearest_in, nearest_photos, read_matrix
 from .neighbour_table import photo_names, write_neighbours
@@ -77,8 +78,8 @@ class PairsConfig:
 
 def _read_file_list(path: Path) -> list[str]:
     try:
-        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
+        names = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read as a list of files: {error}") from error
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise ValueError(f"{path} names {twice[0]} twice; each row of the matrix is of a photo of its own")

@@ -8,12 +8,12 @@ import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 from PIL import Image
 
-from wrb.files import replacing
+from wrb.files import read_text, replacing, text_of
 from wrb.images import read_upright, upright_size
 from wrb.network.config import IMAGE_SIZE
 
@@ -121,13 +121,14 @@ def read_list(path: Path, photos: Sequence[Path]) -> list[Path]:
         ValueError: if the file cannot be read, or names none of the photos.
     """
     try:
-        lines = {Path(line) for line in path.read_text().splitlines() if line}
-    except (OSError, UnicodeDecodeError) as error:
+        lines = {PurePath(line) for line in read_text(path).splitlines() if line}
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read as a list of photos: {error}") from error
-    listed = [photo for photo in photos if photo in lines]
+    texts = {photo: PurePath(text_of(photo)) for photo in photos}
+    listed = [photo for photo in photos if texts[photo] in lines]
     if not listed:
         names = {line.name for line in lines}
-        listed = [photo for photo in photos if photo.name in names]
+        listed = [photo for photo in photos if texts[photo].name in names]
     if not listed:
         raise ValueError(f"{path} names {len(lines)} files, and none of the {len(photos)} photos is among them")
     return listed
@@ -158,7 +159,7 @@ def read_scaled(path: Path, crop_width: int = CROP_WIDTH, cache: Path | None = N
         return _scaled(path, crop_width)
     facts = path.stat()
     identity = f"{path.resolve()} {facts.st_mtime_ns} {facts.st_size} {crop_width}"
-    kept = cache / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.npy"
+    kept = cache / f"{hashlib.sha256(os.fsencode(identity)).hexdigest()[:32]}.npy"
     try:
         return Image.fromarray(np.load(kept, mmap_mode="r"))
     except FileNotFoundError:

@@ -21,7 +21,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from wrb import load_generator, save_generator
-from wrb.files import remove_partial_files, replacing
+from wrb.files import remove_partial_files, replacing, text_of, write_text
 
 from .checkpoints import load_checkpoint, require_space, save_checkpoint
 from .config import TrainingConfig
@@ -104,8 +104,8 @@ class Run:
         if self.is_main:
             remove_partial_files(config.out)
             require_space(config.out, self.state.checkpoint_bytes)
-            (config.out / CONFIG).write_text(config.to_json())
-            (config.out / HELD_BACK).write_text("".join(f"{photo}\n" for photo in held_back))
+            write_text(config.out / CONFIG, config.to_json())
+            write_text(config.out / HELD_BACK, "".join(f"{text_of(photo)}\n" for photo in held_back))
 
     def train(self) -> None:
         """Learn until the last epoch, and draw a sheet of results.
@@ -278,8 +278,9 @@ class Run:
 def _require_writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / CONFIG.replace(".", "_test.")) as partial:
-            partial.write_text("")
+        test = folder / CONFIG.replace(".", "_test.")
+        write_text(test, "")
+        test.unlink()
     except OSError as error:
         raise OSError(f"{folder} cannot be written ({error.strerror}); give another --out") from error
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from .blend import blend
 from .devices import usable_device
+from .files import accept_any_text
 from .geometry import Direction
 from .images import list_images, read_image, require_writable, write_image
 from .jobs import Job, name_panoramas, pair_by_order, pair_randomly
@@ -42,6 +43,7 @@ class Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, or 1 if some pairs of two folders failed, or 2 for a mistake."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    accept_any_text(sys.stdout)
     commands = {"info": run_info, "convert": run_convert}
     try:
         if arguments and arguments[0] in commands:
