@@ -28,7 +28,8 @@ from .evaluation.measurements import evaluate
 from .evaluation.methods import make_methods
 from .evaluation.settings import EvaluateConfig
 from .evaluation.sheets import pairs_sheet, reconstructions_sheet
-from .photos import find_photos, read_list
+from .photo_lists import read_list
+from .photos import find_photos
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ def evaluation_photos(config: EvaluateConfig) -> list[Path]:
     """
     photos = find_photos(config.photos, config.crop_width)
     if config.held_back:
-        photos = read_list(config.held_back, photos)
+        photos = read_list(config.held_back, photos, config.photos)
     if len(photos) < 2:
         raise ValueError(
             f"{photos[0]} is the only photo of at least {config.crop_width}×{IMAGE_SIZE} px; "

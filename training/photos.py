@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from wrb.files import read_text, replacing, text_of
+from wrb.files import replacing
 from wrb.images import read_upright, upright_size
 from wrb.network.config import IMAGE_SIZE
 
@@ -112,26 +112,6 @@ def split(photos: list[Path], share: float, seed: int) -> tuple[list[Path], list
     count = min(max(1, round(share * len(photos))), len(photos) - 1)
     held_back = {photos[number] for number in order[:count]}
     return [photo for photo in photos if photo not in held_back], sorted(held_back)
-
-
-def read_list(path: Path, photos: Sequence[Path]) -> list[Path]:
-    """Those of `photos` that a text file names, one a line, by path or, where that is of another machine, by name.
-
-    Raises:
-        ValueError: if the file cannot be read, or names none of the photos.
-    """
-    try:
-        lines = {PurePath(line) for line in read_text(path).splitlines() if line}
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read as a list of photos: {error}") from error
-    texts = {photo: PurePath(text_of(photo)) for photo in photos}
-    listed = [photo for photo in photos if texts[photo] in lines]
-    if not listed:
-        names = {line.name for line in lines}
-        listed = [photo for photo in photos if texts[photo].name in names]
-    if not listed:
-        raise ValueError(f"{path} names {len(lines)} files, and none of the {len(photos)} photos is among them")
-    return listed
 
 
 def read_photo(path: Path) -> Image.Image:

@@ -9,7 +9,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from tests.odd_exif import IGNORED, UNDERSTOOD
-from training.photos import find_photos, read_list, read_photo, read_scaled, scaled_size, split
+from training.photos import find_photos, read_photo, read_scaled, scaled_size, split
 
 
 def save_photo(path, width, height, seed=0):
@@ -68,20 +68,6 @@ def test_wider_crops_want_wider_photos(tmp_path):
     wide = save_photo(tmp_path / "b.png", 1100, 300)
     assert find_photos([tmp_path], 1024) == [wide]
     assert scaled_size(1500, 1000, 1024) == (1024, 683)
-
-
-def test_a_list_names_photos_by_path_or_by_name(tmp_path):
-    photos = [tmp_path / "here" / name for name in ("a.png", "b.png", "c.png")]
-    path = tmp_path / "list.txt"
-    path.write_text(f"{photos[2]}\n{photos[0]}\n")
-    assert read_list(path, photos) == [photos[0], photos[2]]
-    path.write_text("elsewhere/b.png\n")
-    assert read_list(path, photos) == [photos[1]]
-    path.write_text("elsewhere/z.png\n")
-    with pytest.raises(ValueError, match="names 1 files, and none of the 3 photos"):
-        read_list(path, photos)
-    with pytest.raises(ValueError, match="cannot be read as a list"):
-        read_list(tmp_path / "missing.txt", photos)
 
 
 def test_photos_are_read_upright(tmp_path):

@@ -175,6 +175,28 @@ self_reconstruction.prepare(parse_config(SelfReconstructionConfig, "", arguments
     assert read_config(SelfReconstructionConfig, config.out / "config.json") == config
 
 
+def test_a_run_goes_on_without_a_held_back_photo_that_was_deleted(config, photos, tmp_path, caplog):
+    folder = shutil.copytree(photos, tmp_path / "photos")
+    config = dataclasses.replace(config, photos=(folder,), validation_share=0.5)
+    kept, deleted = self_reconstruction.prepare(config).validation.dataset.photos
+    deleted.unlink()
+    assert self_reconstruction.prepare(config).validation.dataset.photos == [kept]
+    assert f"not in the folders of photos: {deleted}" in caplog.text
+
+
+def test_photos_to_hold_back_are_named_by_a_list_without_faults(config, tmp_path):
+    path = tmp_path / "list.txt"
+    config = dataclasses.replace(config, validation_photos=path)
+    with pytest.raises(ValueError, match=r"list\.txt cannot be read as a list"):
+        self_reconstruction.prepare(config)
+    path.write_bytes(b"1.png\r\nl.png\r\n")
+    with pytest.raises(ValueError, match=r"names 1 files that are not in the folders of photos: l\.png"):
+        self_reconstruction.prepare(config)
+    path.write_bytes(b"\xef\xbb\xbf1.png \r\n")
+    held_back = self_reconstruction.prepare(config).validation.dataset.photos
+    assert [photo.name for photo in held_back] == ["1.png"]
+
+
 def test_the_discriminator_learns_every_third_step_and_alone(config, make_state, assert_same):
     states = []
     for epochs in (1, 2):
