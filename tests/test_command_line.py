@@ -138,7 +138,9 @@ class TestFolders:
         out = folder / "out/deep"
         assert names(out) == {"a__c.png", "b__d.png"}
         assert torch.equal(read_image(out / "b__d.png")[..., :50], read_image(Path("left/b.png")))
-        assert "2/2" in capsys.readouterr().err
+        printed = capsys.readouterr().err
+        assert "2/2" in printed
+        assert "the names differ, so pairs are made by their order: a.png and c.png, b.png and d.png\n" in printed
 
         (out / "a__c.png").unlink()
         (out / "b__d.png").write_text("there already")
@@ -147,6 +149,15 @@ class TestFolders:
         assert (out / "b__d.png").read_text() == "there already"
 
         assert run(*command[:4], "--weights", "not needed when there is nothing to do") == 0
+
+    def test_pairs_of_the_same_names_meet_and_nothing_is_said(
+        self, folder: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        Path("right/c.png").rename("right/B.png")
+        Path("right/d.png").rename("right/a.png")
+        assert run("left", "right", "-o", "out", "--weights", weights, "--gap", "10") == 0
+        assert names(folder / "out") == {"a__a.png", "b__B.png"}
+        assert "differ" not in capsys.readouterr().err
 
     def test_random_pairs_in_both_orders(self, folder: Path, weights: Path) -> None:
         command = ("left", "left", "--random-pairs", "--seed", "5", "--both-orders", "--weights", weights, "-o", "out")
