@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from wrb.files import replacing
-from wrb.images import read_upright, upright_size
+from wrb.images import read_upright, to_rgb, upright_size
 from wrb.network.config import IMAGE_SIZE
 
 from .settings import Settings
@@ -115,12 +115,12 @@ def split(photos: list[Path], share: float, seed: int) -> tuple[list[Path], list
 
 
 def read_photo(path: Path) -> Image.Image:
-    """The whole photo, upright, RGB.
+    """The whole photo, upright, RGB with 8 bits a channel.
 
     Raises:
         ValueError: if it cannot be read; the message names it.
     """
-    return read_upright(path).convert("RGB")
+    return to_rgb(read_upright(path))
 
 
 def read_scaled(path: Path, crop_width: int = CROP_WIDTH, cache: Path | None = None) -> Image.Image:

@@ -103,6 +103,13 @@ def to_tensor(image: Image.Image) -> Tensor:
     return rearrange(torch.from_numpy(_to_array(image)), "h w c -> c h w")
 
 
+def to_rgb(image: Image.Image) -> Image.Image:
+    """A Pillow image of any mode with 8 bits a channel, RGB, without its transparency; white is as in `to_tensor`."""
+    if image.mode == "F" or image.mode.startswith("I"):  # Pillow's own conversion would cut them off at 255
+        return Image.fromarray((_to_array(image) * 255).round().astype(np.uint8))
+    return image.convert("RGB")
+
+
 def to_image(pixels: Tensor) -> Image.Image:
     """A Pillow image with 8 bits a channel of RGB in 0..1, (3 h w), on any device."""
     return Image.fromarray(rearrange(pixels, "c h w -> h w c").mul(255).round().to("cpu", torch.uint8).numpy())

@@ -5,11 +5,14 @@ import struct
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from tests.odd_exif import IGNORED, UNDERSTOOD
+from training.data import CentralCrops
 from training.photos import find_photos, read_photo, read_scaled, scaled_size, split
+from wrb.images import read_image, to_tensor
 
 
 def save_photo(path, width, height, seed=0):
@@ -103,6 +106,41 @@ def test_a_photo_on_which_pillow_fails_in_whatever_way_is_named_and_skipped(faul
     assert f"skipped {bad}: cannot be read as an image: {str(fault) or type(fault).__name__}" in caplog.text
     with pytest.raises(ValueError, match=r"bad\.tif cannot be read as an image"):
         read_scaled(bad)
+
+
+@pytest.mark.parametrize(
+    ("kind", "white"), [(np.uint16, 65535), (np.float32, 1), (np.float32, 255), (np.float32, 65535)]
+)
+def test_grey_photos_of_any_depth_are_learnt_as_the_command_line_reads_them(kind, white, tmp_path):
+    shades = np.tile(np.linspace(0, white, 800).astype(kind), (300, 1))
+    Image.fromarray(shades).save(tmp_path / "a.tif")
+    photo = read_photo(tmp_path / "a.tif")
+    assert (photo.mode, photo.size) == ("RGB", (800, 300))
+    assert len(np.unique(np.asarray(photo))) == 256
+    torch.testing.assert_close(to_tensor(photo), read_image(tmp_path / "a.tif")[0], atol=0.501 / 255, rtol=0)
+    crop = CentralCrops([tmp_path / "a.tif"])[0]
+    assert crop.shape == (3, 256, 768)
+    assert crop.std() > 0.2
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.webp"])
+def test_rgb_photos_are_to_the_bit_what_pillow_reads(name, tmp_path):
+    path = save_photo(tmp_path / name, 1000, 600)
+    with Image.open(path) as image:
+        whole = image.convert("RGB")
+    scaled = whole.resize((853, 512), Image.Resampling.LANCZOS)
+    assert np.array_equal(np.asarray(read_photo(path)), np.asarray(whole))
+    assert np.array_equal(np.asarray(read_scaled(path)), np.asarray(scaled))
+    expected = torch.from_numpy(np.asarray(scaled)[128:384, 42:810] / np.float32(255)).permute(2, 0, 1)
+    assert torch.equal(CentralCrops([path])[0], expected)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK"])
+def test_photos_of_other_modes_with_8_bits_are_what_they_were(mode, tmp_path):
+    random = np.random.default_rng(0).integers(0, 256, (300, 800, 3), dtype=np.uint8)
+    Image.fromarray(random).convert(mode).save(tmp_path / "a.tif")
+    with Image.open(tmp_path / "a.tif") as image:
+        assert np.array_equal(np.asarray(read_photo(tmp_path / "a.tif")), np.asarray(image.convert("RGB")))
 
 
 def test_a_cached_photo_is_the_same_and_is_not_decoded_again(tmp_path, monkeypatch):
