@@ -211,6 +211,21 @@ class TestWeights:
             assert torch.equal(full.state_dict[name], tensor)
             assert torch.equal(half.state_dict[name], tensor.half())
 
+    @pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+    def test_convert_of_numbers_of_8_bits(self, dtype: torch.dtype, weights: Path, folder: Path) -> None:
+        state_dict = {name: tensor.to(dtype) for name, tensor in read_weights(weights).state_dict.items()}
+        state_dict["feature_in.0.bias"] = state_dict["feature_in.0.bias"].float()  # as is done with few numbers
+        torch.save(state_dict, "Gen")
+        assert run("info", "Gen") == 0
+        assert run("convert", "Gen", "same.safetensors") == 0
+        assert run("convert", "Gen", "half.safetensors", "--dtype", "fp16") == 0
+        same, half = read_weights(Path("same.safetensors")), read_weights(Path("half.safetensors"))
+        for name, tensor in state_dict.items():
+            assert same.state_dict[name].dtype == tensor.dtype
+            assert torch.equal(same.state_dict[name].float(), tensor.float())
+            assert torch.equal(half.state_dict[name], tensor.half())
+        assert run("left/a.png", "right/c.png", "-o", "out.png", "--gap", "10", "--weights", "same.safetensors") == 0
+
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--help") == 0

@@ -135,7 +135,7 @@ def run_convert(arguments: Sequence[str]) -> int:
     if options.output.suffix != ".safetensors":
         parser.error(f"{options.output} does not end in .safetensors")
     weights = read_weights(options.input)
-    generator = weights.to_generator(dtype=weights.dtype)
+    generator = weights.to_generator(dtype=None)
     save_generator(generator, options.output, dtype=PRECISIONS.get(options.dtype), metadata=weights.metadata)
     print(f"{options.output}: {options.output.stat().st_size / 1e6:.1f} MB")
     return 0
