@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from wrb.files import write_text
+
 RELEASES = ("bullseye", "bookworm", "trixie", "sid")
 """Debian's, oldest first: between them they offer all packages that the table names, or offered them once."""
 
@@ -147,7 +149,7 @@ class DebianArchive:
         for folder in (self.packages, self._state / "lists" / "partial", self._state / "archives" / "partial"):
             folder.mkdir(parents=True, exist_ok=True)
         sources = [f"deb [signed-by={KEYRING}] {mirror} {release} main\n" for release in RELEASES]
-        (self._state / "sources.list").write_text("".join(sources), encoding="utf-8")
+        write_text(self._state / "sources.list", "".join(sources))
         result = self._run("apt-get", "--quiet", "--quiet", "update")
         if not any((self._state / "lists").glob("*_Packages*")):
             raise RuntimeError(f"the lists of packages could not be fetched from {mirror}: {result.stderr.strip()}")
@@ -170,7 +172,9 @@ class DebianArchive:
             "Dir::State::status": "/dev/null",
         }
         options = [f"--option={name}={value}" for name, value in settings.items()]
-        return subprocess.run([*command, *options], cwd=self.packages, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            [*command, *options], cwd=self.packages, capture_output=True, encoding="utf-8", check=False
+        )
 
 
 def _own_mirror() -> str:
@@ -181,7 +185,7 @@ def _own_mirror() -> str:
     """
     columns = "$(REPO_URI) $(ORIGIN) $(RELEASE)"
     command = ["apt-get", "indextargets", "--format", columns, "Created-By: Packages"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     for line in result.stdout.splitlines():
         address, _, origin_and_release = line.partition(" ")
         origin, _, release = origin_and_release.rpartition(" ")

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from training.evaluation.datasets import spread_pairs
 from training.evaluation.sheets import draw_sheet
-from training.photos import find_photos, read_list
+from training.photo_lists import read_list
+from training.photos import find_photos
 from wrb import Generator, blend, load_generator
 from wrb.images import read_image
 from wrb.resampling import resize
@@ -35,7 +36,7 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=320, help="of each panorama on the sheet in px (default: 320)")
     options = parser.parse_args()
     generator = load_generator(options.weights)
-    photos = read_list(options.held_back, find_photos([options.photos]))
+    photos = read_list(options.held_back, find_photos([options.photos]), [options.photos])
     pairs = spread_pairs(len(photos), PAIRS, SEED)
     panoramas = [join(generator, photos[left], photos[right], options.height) for left, right in pairs]
     columns = [panoramas[start::COLUMNS] for start in range(COLUMNS)]

@@ -24,7 +24,7 @@ from pathlib import Path
 from PIL import Image
 
 from scripts.debian_packages import UNREADABLE_PACKAGE, DebianArchive, read_edje_entry, read_package
-from wrb.files import replacing
+from wrb.files import read_text, replacing, write_text
 
 TABLE = Path(__file__).parents[1] / "docs" / "photos.csv"
 
@@ -121,11 +121,10 @@ def read_table(path: Path) -> list[Photo]:
         OSError: if it cannot be read.
     """
     names = [field.name for field in fields(Photo)]
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        if lacking := [name for name in names if name not in (reader.fieldnames or ())]:
-            raise ValueError(f"{path} has no column {', '.join(lacking)}; it needs {', '.join(names)}")
-        photos = [Photo(**{name: str(line[name] or "") for name in names}) for line in reader]
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+    if lacking := [name for name in names if name not in (reader.fieldnames or ())]:
+        raise ValueError(f"{path} has no column {', '.join(lacking)}; it needs {', '.join(names)}")
+    photos = [Photo(**{name: str(line[name] or "") for name in names}) for line in reader]
     seen = set()
     for photo in photos:
         if photo.file in seen or Path(photo.file).name != photo.file:
@@ -273,8 +272,7 @@ def main() -> int:
         outcome = fetch_photos(photos, options.folder, DebianArchive(options.cache, options.mirror))
         held_back = [f"{photo.file}\n" for photo in photos if photo.split == "held back"]
         if held_back:
-            with replacing(options.folder / HELD_BACK_LIST) as partial:
-                partial.write_text("".join(held_back), encoding="utf-8")
+            write_text(options.folder / HELD_BACK_LIST, "".join(held_back))
     except (OSError, RuntimeError, ValueError) as error:
         logger.error("%s", error)
         return 1

@@ -28,6 +28,7 @@ from tqdm import tqdm
 
 from scripts.pin_gaps import ROOT, are_pinned, gaps_of, make_panoramas
 from wrb.detail import DetailSettings
+from wrb.files import accept_any_text, read_text, write_text
 
 SETTINGS = "wrb/detail/settings.py"
 
@@ -74,10 +75,10 @@ class Mutation:
             ValueError: if it does not stand there once.
         """
         path = tree / self.file
-        text, count = re.subn(_pattern(self.name), lambda found: found[1] + self.written, path.read_text("utf-8"))
+        text, count = re.subn(_pattern(self.name), lambda found: found[1] + self.written, read_text(path))
         if count != 1:
             raise ValueError(f"{self.file} has {count} lines that set {self.name}; expected is one")
-        path.write_text(text, "utf-8")
+        write_text(path, text)
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,9 @@ def main() -> int:
     outcomes = list(run(mutations, truth))
     table = to_markdown(outcomes)
     if options.out:
-        options.out.write_text(table, "utf-8")
+        write_text(options.out, table)
     else:
+        accept_any_text(sys.stdout)
         sys.stdout.write(table)
     return int(any(outcome.survives for outcome in outcomes))
 
@@ -150,7 +152,7 @@ def _pattern(name: str) -> str:
 
 
 def _read(file: str, name: str) -> str:
-    found = re.search(_pattern(name), (ROOT / file).read_text("utf-8"))
+    found = re.search(_pattern(name), read_text(ROOT / file))
     if not found:
         raise ValueError(f"{file} does not set {name}")
     return found[2]
@@ -188,7 +190,7 @@ def try_mutation(mutation: Mutation, tree: Path, truth: Tensor) -> Outcome:
 
     def python(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, *arguments]
-        return subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
+        return subprocess.run(command, cwd=tree, env=environment, capture_output=True, encoding="utf-8")
 
     picture = tree / "gaps.safetensors"
     difference, share, noticed = None, 1.0, True

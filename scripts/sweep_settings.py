@@ -26,6 +26,7 @@ from training.evaluation.methods import Method
 from training.evaluation.settings import EvaluateConfig
 from training.evaluation.sheets import pairs_sheet
 from wrb import DetailSettings, Generator, blend, load_generator
+from wrb.files import accept_any_text, write_text
 
 DEFAULTS = "defaults"
 
@@ -58,9 +59,10 @@ def main() -> None:
     methods |= {name: with_settings(generator, settings) for name, settings in combinations}
     photos = evaluation_photos(config)
     evaluation = evaluate(config, photos, methods)
+    accept_any_text(sys.stdout)
     sys.stdout.write(evaluation.table())
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "results.md").write_text(evaluation.to_markdown(), encoding="utf-8")
+    write_text(options.out / "results.md", evaluation.to_markdown())
     pairs_sheet(config, photos, methods).save(options.out / "pairs.png")
 
 

@@ -138,7 +138,9 @@ class TestFolders:
         out = folder / "out/deep"
         assert names(out) == {"a__c.png", "b__d.png"}
         assert torch.equal(read_image(out / "b__d.png")[..., :50], read_image(Path("left/b.png")))
-        assert "2/2" in capsys.readouterr().err
+        printed = capsys.readouterr().err
+        assert "2/2" in printed
+        assert "the names differ, so pairs are made by their order: a.png and c.png, b.png and d.png\n" in printed
 
         (out / "a__c.png").unlink()
         (out / "b__d.png").write_text("there already")
@@ -148,6 +150,15 @@ class TestFolders:
 
         assert run(*command[:4], "--weights", "not needed when there is nothing to do") == 0
 
+    def test_pairs_of_the_same_names_meet_and_nothing_is_said(
+        self, folder: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        Path("right/c.png").rename("right/B.png")
+        Path("right/d.png").rename("right/a.png")
+        assert run("left", "right", "-o", "out", "--weights", weights, "--gap", "10") == 0
+        assert names(folder / "out") == {"a__a.png", "b__B.png"}
+        assert "differ" not in capsys.readouterr().err
+
     def test_random_pairs_in_both_orders(self, folder: Path, weights: Path) -> None:
         command = ("left", "left", "--random-pairs", "--seed", "5", "--both-orders", "--weights", weights, "-o", "out")
         assert run(*command) == 0
@@ -156,7 +167,7 @@ class TestFolders:
     def test_a_bad_file_is_reported_and_skipped(
         self, folder: Path, weights: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        Path("left/a.png").write_text("no image")
+        Path("left/a.png").write_bytes(b"no image")
         assert run("left", "right", "-o", "out", "--weights", weights) == 1
         assert names(folder / "out") == {"b__d.png"}
         printed = capsys.readouterr()
@@ -199,6 +210,21 @@ class TestWeights:
         for name, tensor in load_generator(weights).state_dict().items():
             assert torch.equal(full.state_dict[name], tensor)
             assert torch.equal(half.state_dict[name], tensor.half())
+
+    @pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+    def test_convert_of_numbers_of_8_bits(self, dtype: torch.dtype, weights: Path, folder: Path) -> None:
+        state_dict = {name: tensor.to(dtype) for name, tensor in read_weights(weights).state_dict.items()}
+        state_dict["feature_in.0.bias"] = state_dict["feature_in.0.bias"].float()  # as is done with few numbers
+        torch.save(state_dict, "Gen")
+        assert run("info", "Gen") == 0
+        assert run("convert", "Gen", "same.safetensors") == 0
+        assert run("convert", "Gen", "half.safetensors", "--dtype", "fp16") == 0
+        same, half = read_weights(Path("same.safetensors")), read_weights(Path("half.safetensors"))
+        for name, tensor in state_dict.items():
+            assert same.state_dict[name].dtype == tensor.dtype
+            assert torch.equal(same.state_dict[name].float(), tensor.float())
+            assert torch.equal(half.state_dict[name], tensor.half())
+        assert run("left/a.png", "right/c.png", "-o", "out.png", "--gap", "10", "--weights", "same.safetensors") == 0
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:

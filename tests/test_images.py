@@ -8,9 +8,20 @@ import numpy as np
 import PIL
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from wrb.images import list_images, read_image, require_writable, to_image, to_tensor, write_image
+from tests.odd_exif import IGNORED, QUARTER_TURN, UNDERSTOOD, exif_block
+from wrb.images import (
+    list_images,
+    read_image,
+    read_upright,
+    require_writable,
+    to_image,
+    to_tensor,
+    upright_size,
+    write_image,
+)
 
 YCBCR = pytest.param(
     "YCbCr",
@@ -59,6 +70,52 @@ def test_a_turned_photo_is_set_upright(tmp_path: Path) -> None:
     photo = read_image(tmp_path / "turned.png")
     assert photo.shape == (1, 3, 4, 2)
     assert photo[0, 0].nonzero().tolist() == [[0, 1]]
+
+
+class TestOddMetadata:
+    @pytest.mark.filterwarnings("ignore")  # Pillow's own, of damaged EXIF
+    @pytest.mark.parametrize("extension", ["jpg", "png", "webp"])
+    @pytest.mark.parametrize(
+        ("block", "size"),
+        [pytest.param(block, (6, 4), id=name) for name, block in IGNORED.items()]
+        + [pytest.param(block, (4, 6), id=name) for name, block in UNDERSTOOD.items()],
+    )
+    def test_a_photo_is_read_whatever_its_exif(
+        self, block: bytes, size: tuple[int, int], extension: str, tmp_path: Path
+    ) -> None:
+        path = tmp_path / f"photo.{extension}"
+        Image.new("RGB", (6, 4)).save(path, exif=b"Exif\0\0" + block)
+        assert read_image(path).shape[:1:-1] == upright_size(path) == size
+
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    def test_all_orientations_are_those_of_the_standard(self, orientation: int, tmp_path: Path) -> None:
+        path = tmp_path / "photo.png"
+        stored = Image.fromarray(np.arange(6, dtype=np.uint8).reshape(2, 3))
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        stored.save(path, exif=exif)
+        with Image.open(path) as image:
+            expected = ImageOps.exif_transpose(image)
+        upright = read_upright(path)
+        assert np.array_equal(np.asarray(upright), np.asarray(expected))
+        assert upright_size(path) == upright.size
+
+    @pytest.mark.parametrize("xmp", [(1, b"<x/>"), (3, 7)], ids=["text", "a number"])
+    def test_a_tiff_is_turned_once_whatever_its_xmp(self, xmp: tuple[int, bytes | int], tmp_path: Path) -> None:
+        path = tmp_path / "photo.tif"
+        tags = ImageFileDirectory_v2()
+        tags.tagtype[700], tags[700] = xmp
+        tags[0x0112] = 6
+        Image.new("RGB", (6, 4)).save(path, tiffinfo=tags)
+        assert read_upright(path).size == upright_size(path) == (4, 6)
+
+    def test_a_photo_that_is_cut_short_is_refused_by_name_for_all_its_good_exif(self, tmp_path: Path) -> None:
+        path = tmp_path / "photo.png"
+        Image.effect_noise((64, 64), 50).save(path, exif=b"Exif\0\0" + exif_block(QUARTER_TURN))
+        path.write_bytes(path.read_bytes()[:2000])
+        for read in (read_image, upright_size):
+            with pytest.raises(ValueError, match=r"photo\.png cannot be read as an image"):
+                read(path)
 
 
 def test_eight_bits_survive_a_round_trip(tmp_path: Path) -> None:

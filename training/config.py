@@ -6,6 +6,7 @@ The fields are declared in groups, each beside the code that uses it.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -14,6 +15,8 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 import tyro
 from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from wrb.files import ANY_BYTES, read_text
 
 from .data import AugmentationSettings, BatchSettings
 from .losses import LossSettings
@@ -85,7 +88,9 @@ class TrainingConfig(
 
     def to_json(self) -> str:
         """The settings as text, for a file beside the checkpoints."""
-        return TypeAdapter(type(self)).dump_json(self, indent=2).decode()
+        settings = TypeAdapter(type(self)).dump_python(self, mode="json")
+        text = json.dumps(settings, indent=2, ensure_ascii=False)
+        return text.encode("utf-8", ANY_BYTES).decode("utf-8", "replace")  # of folders whose names are not UTF-8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +146,7 @@ def read_config(kind: type[Config], path: Path) -> Config:
         ValueError: if the file cannot be read or is not of that kind; the message names what is wrong.
     """
     try:
-        return from_json(kind, path.read_bytes())
+        return from_json(kind, read_text(path))
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:

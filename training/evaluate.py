@@ -21,13 +21,15 @@ import logging
 
 import tyro
 
+from wrb.files import accept_any_text, write_text
 from wrb.network.config import IMAGE_SIZE
 
 from .evaluation.measurements import evaluate
 from .evaluation.methods import make_methods
 from .evaluation.settings import EvaluateConfig
 from .evaluation.sheets import pairs_sheet, reconstructions_sheet
-from .photos import find_photos, read_list
+from .photo_lists import read_list
+from .photos import find_photos
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ def evaluation_photos(config: EvaluateConfig) -> list[Path]:
     """
     photos = find_photos(config.photos, config.crop_width)
     if config.held_back:
-        photos = read_list(config.held_back, photos)
+        photos = read_list(config.held_back, photos, config.photos)
     if len(photos) < 2:
         raise ValueError(
             f"{photos[0]} is the only photo of at least {config.crop_width}×{IMAGE_SIZE} px; "
@@ -59,11 +61,12 @@ def run(config: EvaluateConfig) -> None:
     photos = evaluation_photos(config)
     methods = make_methods(config.weights, config.torch_device)
     evaluation = evaluate(config, photos, methods)
+    accept_any_text(sys.stdout)
     sys.stdout.write(evaluation.table())
     if config.out:
         config.out.mkdir(parents=True, exist_ok=True)
-        (config.out / "results.md").write_text(evaluation.to_markdown(), encoding="utf-8")
-        (config.out / "results.json").write_text(evaluation.to_json(), encoding="utf-8")
+        write_text(config.out / "results.md", evaluation.to_markdown())
+        write_text(config.out / "results.json", evaluation.to_json())
         pairs_sheet(config, photos, methods).save(config.out / "pairs.png")
         reconstructions_sheet(config, photos, methods).save(config.out / "reconstructions.png")
         logger.info("results and sheets are in %s", config.out)

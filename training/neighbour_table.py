@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from torch import Tensor
 
-from wrb.files import replacing
+from wrb.files import read_text, text_of, write_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +32,8 @@ def photo_names(photos: Sequence[Path], folders: Sequence[Path]) -> dict[Path, s
         if not around:
             raise ValueError(f"{photo} is in none of the folders {', '.join(map(str, folders))}")
         home = max(around, key=lambda folder: len(folder.parts))
-        relative = photo.relative_to(home).as_posix()
-        names[photo] = name = relative if len(folders) == 1 else f"{home.resolve().name}/{relative}"
+        relative = text_of(PurePosixPath(photo.relative_to(home).as_posix()))
+        names[photo] = name = relative if len(folders) == 1 else f"{text_of(Path(home.resolve().name))}/{relative}"
         if name in owners:
             raise ValueError(f"{owners[name]} and {photo} would both be called {name}; rename one of their folders")
         owners[name] = photo
@@ -52,10 +52,10 @@ def read_neighbours(path: Path, names: Mapping[Path, str], count: int) -> dict[P
         ValueError: if the file is no such table, or has no row for a photo, or none of the photos in its row.
     """
     try:
-        table = TypeAdapter(_Table).validate_json(path.read_bytes()).neighbours
+        table = TypeAdapter(_Table).validate_json(read_text(path)).neighbours
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
-    except ValidationError as error:
+    except ValueError as error:
         raise ValueError(f"{path} is no table of neighbours; make one with `python -m training.pairs`") from error
     places = {name: photo for photo, name in names.items()}
     if missing := [name for name in places if name not in table]:
@@ -91,6 +91,4 @@ def write_neighbours(path: Path, network: str, names: Sequence[str], distances: 
         name: {names[number]: float(f"{distance:.6g}") for distance, number in zip(*row, strict=True)}
         for name, *row in rows
     }
-    with replacing(path) as partial:
-        text = json.dumps({"network": network, "neighbours": neighbours}, indent=1, ensure_ascii=False)
-        partial.write_text(text, encoding="utf-8")
+    write_text(path, json.dumps({"network": network, "neighbours": neighbours}, indent=1, ensure_ascii=False))

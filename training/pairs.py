@@ -28,6 +28,7 @@ from wrb.devices import usable_device
 from .nearest_photos import nearest_in, nearest_photos, read_matrix
 from .neighbour_table import photo_names, write_neighbours
 from .perceptual import DistanceName, perceptual_distance
+from .photo_lists import read_names
 from .photos import find_photos
 
 logger = logging.getLogger(__name__)
@@ -76,10 +77,7 @@ class PairsConfig:
 
 
 def _read_file_list(path: Path) -> list[str]:
-    try:
-        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read as a list of files: {error}") from error
+    names = read_names(path)
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise ValueError(f"{path} names {twice[0]} twice; each row of the matrix is of a photo of its own")
     return names

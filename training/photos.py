@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from wrb.files import replacing
+from wrb.images import read_upright, to_rgb, upright_size
 from wrb.network.config import IMAGE_SIZE
 
 from .settings import Settings
@@ -25,9 +26,6 @@ CROP_WIDTH = 3 * IMAGE_SIZE
 
 SCALED_HEIGHT = 512
 """A higher photo is scaled down to this before cropping."""
-
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-"""What Pillow raises for files that it cannot read."""
 
 logger = logging.getLogger(__name__)
 
@@ -79,14 +77,11 @@ def find_photos(folders: Iterable[Path], width: int = CROP_WIDTH) -> list[Path]:
 
 
 def _fault(path: Path, width: int) -> str | None:
-    """Why a photo cannot be used, if so. It is read to its end, as a file cut short looks whole at its beginning."""
+    """Why a photo cannot be used, if so."""
     try:
-        with Image.open(path) as image:
-            size = ImageOps.exif_transpose(image).size if image.getexif() else image.size
-            image.draft("RGB", (1, 1))  # of a JPEG, an eighth of the size is enough
-            image.load()
-    except UNREADABLE as error:
-        return str(error)
+        size = upright_size(path)
+    except ValueError as error:
+        return str(error).removeprefix(f"{path} ")
     if scaled_size(*size, width)[0] < width or size[1] < CROP_HEIGHT:
         return f"{size[0]}×{size[1]} px is too small for a {width}×{CROP_HEIGHT} crop"
     return None
@@ -119,29 +114,13 @@ def split(photos: list[Path], share: float, seed: int) -> tuple[list[Path], list
     return [photo for photo in photos if photo not in held_back], sorted(held_back)
 
 
-def read_list(path: Path, photos: Sequence[Path]) -> list[Path]:
-    """Those of `photos` that a text file names, one a line, by path or, where that is of another machine, by name.
+def read_photo(path: Path) -> Image.Image:
+    """The whole photo, upright, RGB with 8 bits a channel.
 
     Raises:
-        ValueError: if the file cannot be read, or names none of the photos.
+        ValueError: if it cannot be read; the message names it.
     """
-    try:
-        lines = {Path(line) for line in path.read_text().splitlines() if line}
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read as a list of photos: {error}") from error
-    listed = [photo for photo in photos if photo in lines]
-    if not listed:
-        names = {line.name for line in lines}
-        listed = [photo for photo in photos if photo.name in names]
-    if not listed:
-        raise ValueError(f"{path} names {len(lines)} files, and none of the {len(photos)} photos is among them")
-    return listed
-
-
-def read_photo(path: Path) -> Image.Image:
-    """The whole photo, upright, RGB."""
-    with Image.open(path) as image:
-        return ImageOps.exif_transpose(image).convert("RGB")
+    return to_rgb(read_upright(path))
 
 
 def read_scaled(path: Path, crop_width: int = CROP_WIDTH, cache: Path | None = None) -> Image.Image:
@@ -153,13 +132,14 @@ def read_scaled(path: Path, crop_width: int = CROP_WIDTH, cache: Path | None = N
         cache: a folder to keep the scaled photo in, uncompressed, or to take it from.
 
     Raises:
-        OSError: if the photo cannot be read, or the cache cannot be written.
+        ValueError: if the photo cannot be read.
+        OSError: if it is not there, or the cache cannot be written.
     """
     if cache is None:
         return _scaled(path, crop_width)
     facts = path.stat()
     identity = f"{path.resolve()} {facts.st_mtime_ns} {facts.st_size} {crop_width}"
-    kept = cache / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.npy"
+    kept = cache / f"{hashlib.sha256(os.fsencode(identity)).hexdigest()[:32]}.npy"
     try:
         return Image.fromarray(np.load(kept, mmap_mode="r"))
     except FileNotFoundError:

@@ -21,7 +21,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from wrb import load_generator, save_generator
-from wrb.files import remove_partial_files, replacing
+from wrb.files import remove_partial_files, replacing, text_of, write_text
 
 from .checkpoints import load_checkpoint, require_space, save_checkpoint
 from .config import TrainingConfig
@@ -30,7 +30,8 @@ from .evaluation.sheets import results_sheet
 from .evaluation.validation import sample_panoramas, validate
 from .networks import BEST_DISCRIMINATOR, BEST_GENERATOR
 from .perceptual import texture_network
-from .photos import find_photos, read_list, split
+from .photo_lists import read_list
+from .photos import find_photos, split
 from .state import TrainingState
 from .steps import discriminator_losses, generator_losses
 
@@ -104,8 +105,8 @@ class Run:
         if self.is_main:
             remove_partial_files(config.out)
             require_space(config.out, self.state.checkpoint_bytes)
-            (config.out / CONFIG).write_text(config.to_json())
-            (config.out / HELD_BACK).write_text("".join(f"{photo}\n" for photo in held_back))
+            write_text(config.out / CONFIG, config.to_json())
+            write_text(config.out / HELD_BACK, "".join(f"{text_of(photo)}\n" for photo in held_back))
 
     def train(self) -> None:
         """Learn until the last epoch, and draw a sheet of results.
@@ -278,8 +279,9 @@ class Run:
 def _require_writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / CONFIG.replace(".", "_test.")) as partial:
-            partial.write_text("")
+        test = folder / CONFIG.replace(".", "_test.")
+        write_text(test, "")
+        test.unlink()
     except OSError as error:
         raise OSError(f"{folder} cannot be written ({error.strerror}); give another --out") from error
 
@@ -288,17 +290,24 @@ def _photos(config: TrainingConfig) -> tuple[list[Path], list[Path]]:
     """Photos to train on and photos held back.
 
     These are the ones that the run has held back so far; else those that the settings name, or those of the run whose
-    weights it begins with; else a random share.
+    weights it begins with; else a random share. Of a run's own list, photos may have been deleted since.
+
+    Raises:
+        ValueError: if there are no usable photos, or a list does not fit them.
     """
     photos = find_photos(config.photos, config.crop_width)
-    lists = [config.out / HELD_BACK, config.validation_photos]
-    if config.start_from is not None:
-        lists.append(config.start_from / HELD_BACK)
-    for path in lists:
-        if path is not None and path.exists():
-            held_back = read_list(path, photos)
-            training = [photo for photo in photos if photo not in set(held_back)]
-            if not training:
-                raise ValueError(f"{path} names every photo; none is left to train on")
-            return training, held_back
-    return split(photos, config.validation_share, config.seed)
+    own = config.out / HELD_BACK
+    inherited = config.start_from / HELD_BACK if config.start_from is not None else own
+    if own.exists():
+        path = own
+    elif config.validation_photos is not None:
+        path = config.validation_photos
+    elif inherited.exists():
+        path = inherited
+    else:
+        return split(photos, config.validation_share, config.seed)
+    held_back = read_list(path, photos, config.photos, may_be_deleted=path != config.validation_photos)
+    training = [photo for photo in photos if photo not in set(held_back)]
+    if not training:
+        raise ValueError(f"{path} names every photo; none is left to train on")
+    return training, held_back

@@ -25,7 +25,8 @@ from wrb import load_generator
 
 from .data import CentralCrops
 from .evaluation.sheets import RESULTS_HEADINGS, draw_sheet, results
-from .photos import find_photos, read_list, split
+from .photo_lists import read_list
+from .photos import find_photos, split
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ def draw(config: SheetConfig) -> None:
     """
     photos = find_photos(config.photos)
     if config.held_back:
-        photos = read_list(config.held_back, photos)
+        photos = read_list(config.held_back, photos, config.photos)
     else:
         _, photos = split(photos, config.validation_share, config.seed)
     crops = CentralCrops(photos)

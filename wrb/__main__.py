@@ -13,9 +13,10 @@ from tqdm import tqdm
 
 from .blend import blend
 from .devices import usable_device
+from .files import accept_any_text
 from .geometry import Direction
 from .images import list_images, read_image, require_writable, write_image
-from .jobs import Job, name_panoramas, pair_by_order, pair_randomly
+from .jobs import Job, have_same_names, name_panoramas, pair_by_order, pair_randomly
 from .network.generator import Generator
 from .network.weights import load_generator, read_weights, save_generator
 from .painter import PhotoMode
@@ -23,6 +24,9 @@ from .painter import PhotoMode
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 DEFAULT_FEATHER = 64
+
+NUM_SHOWN = 3
+"""Pairs that a message gives as examples."""
 
 SOME_FAILED = 1
 USER_MISTAKE = 2
@@ -42,6 +46,7 @@ class Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, or 1 if some pairs of two folders failed, or 2 for a mistake."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    accept_any_text(sys.stdout)
     commands = {"info": run_info, "convert": run_convert}
     try:
         if arguments and arguments[0] in commands:
@@ -76,7 +81,10 @@ def run_blend(arguments: Sequence[str]) -> int:
     parser.add_argument("--weights", type=Path, metavar="FILE", help="a file of weights (default: the built-in model)")
     parser.add_argument("--device", help="such as cpu, cuda or mps (default: the best there is)")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the network (default: fp32)")
-    folders = parser.add_argument_group("two folders", "Pairs are made by name order. Existing panoramas are left.")
+    folders = parser.add_argument_group(
+        "two folders",
+        "Pairs are made by name, or by the order of names where they differ. Existing panoramas are left.",
+    )
     folders.add_argument("--random-pairs", action="store_true", help="pair each left photo with a random right one")
     folders.add_argument("--seed", type=int, help="of the random pairs (default: 0)")
     folders.add_argument("--both-orders", action="store_true", help="also make each panorama with its photos swapped")
@@ -127,7 +135,7 @@ def run_convert(arguments: Sequence[str]) -> int:
     if options.output.suffix != ".safetensors":
         parser.error(f"{options.output} does not end in .safetensors")
     weights = read_weights(options.input)
-    generator = weights.to_generator(dtype=weights.dtype)
+    generator = weights.to_generator(dtype=None)
     save_generator(generator, options.output, dtype=PRECISIONS.get(options.dtype), metadata=weights.metadata)
     print(f"{options.output}: {options.output.stat().st_size / 1e6:.1f} MB")
     return 0
@@ -145,6 +153,10 @@ def _blend_photos(options: argparse.Namespace) -> int:
 def _blend_folders(options: argparse.Namespace) -> int:
     lefts, rights = list_images(options.left), list_images(options.right)
     pairs = pair_randomly(lefts, rights, options.seed or 0) if options.random_pairs else pair_by_order(lefts, rights)
+    if not options.random_pairs and not have_same_names(pairs):
+        examples = ", ".join(f"{left.name} and {right.name}" for left, right in pairs[:NUM_SHOWN])
+        more = ", …" if len(pairs) > NUM_SHOWN else ""
+        print(f"the names differ, so pairs are made by their order: {examples}{more}", file=sys.stderr)
     jobs = name_panoramas(pairs, options.output, both_orders=options.both_orders)
     remaining = [job for job in jobs if not job.output.exists()]
     num_failed = 0

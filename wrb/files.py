@@ -1,11 +1,17 @@
-"""Writing a file so that a reader sees all of it or none."""
+"""Writing a file so that a reader sees all of it or none; text in UTF-8, whatever the system's own encoding is."""
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import TextIO
+
+ANY_BYTES = "surrogateescape"
+"""How bytes that are no UTF-8, which a file's name may hold, come through reading and writing as they are."""
 
 
 @contextmanager
@@ -32,3 +38,42 @@ def remove_partial_files(folder: Path) -> None:
     """Remove what killed processes had half written; for a folder that no other process writes to."""
     for path in folder.glob(".*.partial.*"):
         path.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, with the same bytes on every system; an existing file is replaced at once.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    with replacing(path) as partial:
+        partial.write_bytes(text.encode("utf-8", ANY_BYTES))
+
+
+def read_text(path: Path) -> str:
+    """A text file in UTF-8, with or without a byte order mark, or in UTF-16 with one, as some editors save it.
+
+    Bytes that are neither come through as lone surrogates, as in the names of files (`text_of`).
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: if it has the mark of UTF-16 and is damaged.
+    """
+    content = path.read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16")
+    return content.decode("utf-8-sig", ANY_BYTES)
+
+
+def text_of(path: PurePath) -> str:
+    """A path as text that `write_text` and `read_text` keep.
+
+    Not so `str(path)`: Python reads names in the system's encoding, so they come out otherwise where that is not UTF-8.
+    """
+    return os.fsencode(path).decode("utf-8", ANY_BYTES)
+
+
+def accept_any_text(stream: TextIO) -> None:
+    """Have a stream write in another way, rather than fail, what its encoding lacks, as a Windows code page may."""
+    if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        stream.reconfigure(errors="backslashreplace")

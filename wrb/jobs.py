@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,11 @@ class Job:
 
 
 def pair_by_order(lefts: Sequence[Path], rights: Sequence[Path]) -> list[tuple[Path, Path]]:
-    """Pair the first left photo with the first right one, and so on.
+    """Pair photos of the same name if both sides have the same names, else the first left photo with the first right
+    one in the order of their names, and so on.
+
+    A name counts without its extension, in upper and lower case alike. The order is that of `natural_order`, and the
+    pairs are in that of the left photos.
 
     Raises:
         ValueError: if there are not as many on both sides.
@@ -28,7 +34,26 @@ def pair_by_order(lefts: Sequence[Path], rights: Sequence[Path]) -> list[tuple[P
             f"there are {len(lefts)} left and {len(rights)} right photos; to pair them by name order there must be as "
             "many, else take --random-pairs"
         )
+    lefts, rights = sorted(lefts, key=natural_order), sorted(rights, key=natural_order)
+    partners = {_name(path): path for path in rights}
+    if len(partners) == len(rights) and sorted(map(_name, lefts)) == sorted(partners):
+        return [(left, partners[_name(left)]) for left in lefts]
     return list(zip(lefts, rights, strict=True))
+
+
+def have_same_names(pairs: Sequence[tuple[Path, Path]]) -> bool:
+    """Whether the photos of each pair have the same name, without the extension, in upper and lower case alike."""
+    return all(_name(left) == _name(right) for left, right in pairs)
+
+
+def natural_order(path: Path) -> tuple[list[tuple[bool, int, str]], str]:
+    """Sorts files by name as people do: photo2 before photo10, upper and lower case alike."""
+    parts = re.split(r"(\d+)", _name(path))
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts if part], str(path)
+
+
+def _name(path: Path) -> str:
+    return unicodedata.normalize("NFC", path.stem).casefold()
 
 
 def pair_randomly(lefts: Sequence[Path], rights: Sequence[Path], seed: int) -> list[tuple[Path, Path]]:

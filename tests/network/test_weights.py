@@ -23,6 +23,8 @@ from wrb.network.weights import WeightsError, load_generator, read_weights, save
 
 KEY = "GRB4.path1.0.0.weight"
 
+EIGHT_BITS = [torch.float8_e4m3fn, torch.float8_e5m2]
+
 
 @pytest.fixture(scope="module")
 def published(make_generator: MakeGenerator) -> Generator:
@@ -92,6 +94,15 @@ class TestReading:
         for name, tensor in generator.state_dict().items():
             assert tensor.dtype == torch.float32
             assert torch.equal(tensor, state_dict[name].to(dtype).float())
+
+    @pytest.mark.parametrize("dtype", EIGHT_BITS)
+    def test_numbers_of_8_bits(self, dtype: torch.dtype, state_dict: dict[str, Tensor], tmp_path: Path) -> None:
+        save_file({name: tensor.to(dtype) for name, tensor in state_dict.items()}, tmp_path / "model.safetensors")
+        weights = read_weights(tmp_path / "model.safetensors")
+        for wanted in (torch.float32, torch.float16, dtype):
+            for name, tensor in weights.to_generator(dtype=wanted).state_dict().items():
+                assert tensor.dtype == wanted
+                assert torch.equal(tensor.float(), state_dict[name].to(dtype).float())
 
     def test_comes_ready_to_blend(self, published: Generator, state_dict: dict[str, Tensor], tmp_path: Path) -> None:
         torch.save(state_dict, tmp_path / "model.pth")
@@ -270,6 +281,18 @@ class TestRefusing:
         save_file(state_dict, tmp_path / "Gen")
         with pytest.raises(WeightsError, match=f"{KEY} has NaN or infinite numbers"):
             load_generator(tmp_path / "Gen")
+
+    @pytest.mark.parametrize("dtype", EIGHT_BITS)
+    def test_numbers_of_8_bits_that_are_not_finite(
+        self, dtype: torch.dtype, state_dict: dict[str, Tensor], tmp_path: Path
+    ) -> None:
+        damaged = state_dict[KEY].clone()
+        damaged[3, 2, 1, 0] = float("nan")
+        save_file(state_dict | {KEY: damaged.to(dtype)}, tmp_path / "Gen")
+        weights = read_weights(tmp_path / "Gen")
+        for wanted in (torch.float32, None):
+            with pytest.raises(WeightsError, match=f"{KEY} has NaN or infinite numbers"):
+                weights.to_generator(dtype=wanted)
 
     @pytest.mark.parametrize("save", [torch.save, legacy_save])
     def test_a_pickle_that_would_run_code(

@@ -36,6 +36,13 @@ def test_a_matrix_is_converted_by_a_list_of_files(tmp_path):
     assert converted["network"] == "train_LPIPS_256x256.pt"
 
 
+def test_a_list_of_another_system_names_the_photos_as_a_table_does(tmp_path):
+    torch.save(MATRIX[:2, :2], tmp_path / "matrix.pt")
+    (tmp_path / "list.txt").write_bytes(b'\xef\xbb\xbf"sea\\a.jpg"\r\n hill\\b.jpg \r\n')
+    make_table(PairsConfig(out=tmp_path / "p.json", matrix=tmp_path / "matrix.pt", file_list=tmp_path / "list.txt"))
+    assert list(json.loads((tmp_path / "p.json").read_bytes())["neighbours"]) == ["sea/a.jpg", "hill/b.jpg"]
+
+
 def test_a_matrix_is_converted_by_the_photos_found_in_sorted_order(tmp_path):
     for name in ("c.png", "a.png", "b.png"):
         save_photo(tmp_path / "photos" / name, 1, (768, 256))

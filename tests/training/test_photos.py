@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import logging
+import struct
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
-from training.photos import find_photos, read_list, read_photo, read_scaled, scaled_size, split
+from tests.odd_exif import IGNORED, UNDERSTOOD
+from training.data import CentralCrops
+from training.photos import find_photos, read_photo, read_scaled, scaled_size, split
+from wrb.images import read_image, to_tensor
 
 
 def save_photo(path, width, height, seed=0):
@@ -67,20 +73,6 @@ def test_wider_crops_want_wider_photos(tmp_path):
     assert scaled_size(1500, 1000, 1024) == (1024, 683)
 
 
-def test_a_list_names_photos_by_path_or_by_name(tmp_path):
-    photos = [tmp_path / "here" / name for name in ("a.png", "b.png", "c.png")]
-    path = tmp_path / "list.txt"
-    path.write_text(f"{photos[2]}\n{photos[0]}\n")
-    assert read_list(path, photos) == [photos[0], photos[2]]
-    path.write_text("elsewhere/b.png\n")
-    assert read_list(path, photos) == [photos[1]]
-    path.write_text("elsewhere/z.png\n")
-    with pytest.raises(ValueError, match="names 1 files, and none of the 3 photos"):
-        read_list(path, photos)
-    with pytest.raises(ValueError, match="cannot be read as a list"):
-        read_list(tmp_path / "missing.txt", photos)
-
-
 def test_photos_are_read_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter
@@ -88,6 +80,67 @@ def test_photos_are_read_upright(tmp_path):
     assert read_photo(tmp_path / "a.jpg").size == (800, 300)
     assert read_photo(tmp_path / "a.jpg").mode == "RGB"
     assert find_photos([tmp_path]) == [tmp_path / "a.jpg"]
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow's own, of damaged EXIF
+@pytest.mark.parametrize("extension", ["jpg", "png", "webp"])
+def test_odd_exif_keeps_no_photo_from_training(extension, tmp_path, caplog):
+    for name, block in (IGNORED | UNDERSTOOD).items():
+        size = (800, 300) if name in IGNORED else (300, 800)
+        Image.new("L", size, 100).save(tmp_path / f"{name}.{extension}", exif=b"Exif\0\0" + block)
+    found = find_photos([tmp_path])
+    assert len(found) == len(IGNORED | UNDERSTOOD)
+    assert all(read_photo(photo).size == (800, 300) for photo in found)
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("fault", [struct.error("of 4 bytes"), TypeError(), AttributeError("no such"), MemoryError()])
+def test_a_photo_on_which_pillow_fails_in_whatever_way_is_named_and_skipped(fault, tmp_path, caplog, monkeypatch):
+    good, bad = save_photo(tmp_path / "good.png", 800, 300), save_photo(tmp_path / "bad.tif", 800, 300)
+
+    def fail(image):
+        raise fault
+
+    monkeypatch.setattr(TiffImageFile, "load", fail)
+    assert find_photos([tmp_path]) == [good]
+    assert f"skipped {bad}: cannot be read as an image: {str(fault) or type(fault).__name__}" in caplog.text
+    with pytest.raises(ValueError, match=r"bad\.tif cannot be read as an image"):
+        read_scaled(bad)
+
+
+@pytest.mark.parametrize(
+    ("kind", "white"), [(np.uint16, 65535), (np.float32, 1), (np.float32, 255), (np.float32, 65535)]
+)
+def test_grey_photos_of_any_depth_are_learnt_as_the_command_line_reads_them(kind, white, tmp_path):
+    shades = np.tile(np.linspace(0, white, 800).astype(kind), (300, 1))
+    Image.fromarray(shades).save(tmp_path / "a.tif")
+    photo = read_photo(tmp_path / "a.tif")
+    assert (photo.mode, photo.size) == ("RGB", (800, 300))
+    assert len(np.unique(np.asarray(photo))) == 256
+    torch.testing.assert_close(to_tensor(photo), read_image(tmp_path / "a.tif")[0], atol=0.501 / 255, rtol=0)
+    crop = CentralCrops([tmp_path / "a.tif"])[0]
+    assert crop.shape == (3, 256, 768)
+    assert crop.std() > 0.2
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.webp"])
+def test_rgb_photos_are_to_the_bit_what_pillow_reads(name, tmp_path):
+    path = save_photo(tmp_path / name, 1000, 600)
+    with Image.open(path) as image:
+        whole = image.convert("RGB")
+    scaled = whole.resize((853, 512), Image.Resampling.LANCZOS)
+    assert np.array_equal(np.asarray(read_photo(path)), np.asarray(whole))
+    assert np.array_equal(np.asarray(read_scaled(path)), np.asarray(scaled))
+    expected = torch.from_numpy(np.asarray(scaled)[128:384, 42:810] / np.float32(255)).permute(2, 0, 1)
+    assert torch.equal(CentralCrops([path])[0], expected)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK"])
+def test_photos_of_other_modes_with_8_bits_are_what_they_were(mode, tmp_path):
+    random = np.random.default_rng(0).integers(0, 256, (300, 800, 3), dtype=np.uint8)
+    Image.fromarray(random).convert(mode).save(tmp_path / "a.tif")
+    with Image.open(tmp_path / "a.tif") as image:
+        assert np.array_equal(np.asarray(read_photo(tmp_path / "a.tif")), np.asarray(image.convert("RGB")))
 
 
 def test_a_cached_photo_is_the_same_and_is_not_decoded_again(tmp_path, monkeypatch):

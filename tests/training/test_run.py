@@ -6,6 +6,8 @@ import dataclasses
 import json
 import logging
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,12 +15,14 @@ from PIL import Image
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tests.test_files import in_ascii
 from training import fine_tuning, self_reconstruction
 from training.checkpoints import load_checkpoint
 from training.config import SelfReconstructionConfig, read_config
 from training.run import Run
 from training.state import TrainingState
 from wrb import load_generator
+from wrb.files import write_text
 from wrb.network.weights import read_weights
 
 
@@ -143,6 +147,54 @@ def test_new_photos_are_trained_on_and_those_held_back_stay_so(config, photos, t
     run = self_reconstruction.prepare(config)
     assert len(run.crops.photos) == 7
     assert (config.out / "validation_photos.txt").read_text() == held_back
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are in UTF-8 always")
+def test_a_run_starts_and_goes_on_with_names_that_the_systems_encoding_lacks(config, photos, tmp_path):
+    folder = tmp_path / "Zürich"
+    folder.mkdir()
+    for number, name in enumerate(("ü.png", "山の湖.png", "Ł.png", "é.png")):
+        shutil.copy(photos / f"{number}.png", folder / name)
+    config = dataclasses.replace(config, photos=(folder,), validation_share=0.5)
+    write_text(tmp_path / "settings.json", config.to_json())
+    program = """
+import sys
+from pathlib import Path
+from training import self_reconstruction
+from training.config import SelfReconstructionConfig, parse_config
+arguments = ["--config", sys.argv[1], "--photos", sys.argv[2]]
+self_reconstruction.prepare(parse_config(SelfReconstructionConfig, "", arguments))
+"""
+    in_ascii(program, tmp_path / "settings.json", folder)
+    held_back = (config.out / "validation_photos.txt").read_text(encoding="utf-8").splitlines()
+    assert len(held_back) == 2 and set(map(Path, held_back)) < set(folder.iterdir())
+    assert self_reconstruction.prepare(config).validation.dataset.photos == list(map(Path, held_back))
+    in_ascii(program, tmp_path / "settings.json", folder)
+    assert (config.out / "validation_photos.txt").read_text(encoding="utf-8").splitlines() == held_back
+    assert read_config(SelfReconstructionConfig, config.out / "config.json") == config
+
+
+def test_a_run_goes_on_without_a_held_back_photo_that_was_deleted(config, photos, tmp_path, caplog):
+    folder = shutil.copytree(photos, tmp_path / "photos")
+    config = dataclasses.replace(config, photos=(folder,), validation_share=0.5)
+    kept, deleted = self_reconstruction.prepare(config).validation.dataset.photos
+    deleted.unlink()
+    assert self_reconstruction.prepare(config).validation.dataset.photos == [kept]
+    assert f"not in the folders of photos: {deleted}" in caplog.text
+
+
+def test_photos_to_hold_back_are_named_by_a_list_without_faults(config, tmp_path):
+    path = tmp_path / "list.txt"
+    config = dataclasses.replace(config, validation_photos=path)
+    with pytest.raises(ValueError, match=r"list\.txt cannot be read as a list"):
+        self_reconstruction.prepare(config)
+    path.write_bytes(b"1.png\r\nl.png\r\n")
+    with pytest.raises(ValueError, match=r"names 1 files that are not in the folders of photos: l\.png"):
+        self_reconstruction.prepare(config)
+    path.write_bytes(b"\xef\xbb\xbf1.png \r\n")
+    held_back = self_reconstruction.prepare(config).validation.dataset.photos
+    assert [photo.name for photo in held_back] == ["1.png"]
 
 
 def test_the_discriminator_learns_every_third_step_and_alone(config, make_state, assert_same):

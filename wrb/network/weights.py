@@ -59,8 +59,10 @@ class WeightsFile:
         """That of the first tensor; in the files of this project and of the authors all are alike."""
         return self.state_dict[FIRST_KEY].dtype
 
-    def to_generator(self, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> Generator:
-        """The generator with these weights; see `load_generator`."""
+    def to_generator(
+        self, *, device: str | torch.device = "cpu", dtype: torch.dtype | None = torch.float32
+    ) -> Generator:
+        """The generator with these weights; see `load_generator`. Of `dtype` None, each tensor is as in the file."""
         generator = _on_meta(self.config).eval().requires_grad_(False)
         state_dict = {name: tensor.to(device, dtype) for name, tensor in self.state_dict.items()}
         _require_finite(state_dict, self.path)
@@ -240,7 +242,8 @@ def _require_generator(path: Path, state_dict: dict[str, Tensor], config: Genera
 
 def _require_finite(state_dict: dict[str, Tensor], path: Path) -> None:
     for name, tensor in state_dict.items():
-        extremes = torch.stack(tensor.aminmax())  # unlike isfinite, takes no memory; NaN comes through
+        numbers = tensor.bfloat16() if tensor.dtype.itemsize == 1 else tensor  # torch does not compare 8 bits
+        extremes = torch.stack(numbers.aminmax())  # unlike isfinite, takes no memory; NaN comes through
         if not extremes.isfinite().all():
             raise WeightsError(
                 f"{path}: {name} has NaN or infinite numbers as {tensor.dtype}; expected are finite weights"
