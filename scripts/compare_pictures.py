@@ -24,8 +24,6 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from wrb.images import to_image
-
 ROOT = Path(__file__).parents[1]
 
 NAMES = ("desert", "lake", "tea_gardens")
@@ -112,6 +110,8 @@ def in_levels(panorama: Tensor) -> Tensor:
 
 def below_each_other(before: Tensor, after: Tensor) -> Image.Image:
     """The first of both batches, the earlier above."""
+    from wrb.images import to_image  # not above: an earlier checkout, which `draw` runs in, may not have it
+
     height, width = after.shape[-2:]
     sheet = Image.new("RGB", (width, 2 * height + MARGIN), "white")
     for top, panorama in ((0, before), (height + MARGIN, after)):
