@@ -71,6 +71,7 @@ def test_a_run_leaves_weights_curves_samples_settings_and_a_sheet(config):
     assert set(curves.Tags()["images"]) == {"self-reconstruction", "different photos"}
 
 
+@pytest.mark.slow
 def test_fine_tuning_goes_on_from_the_first_stage_and_keeps_the_better_weights(config, fine_tuning_config, tmp_path):
     first = dataclasses.replace(config, out=tmp_path / "first", seed=1)
     train(first)
@@ -95,6 +96,7 @@ def test_fine_tuning_goes_on_from_the_first_stage_and_keeps_the_better_weights(c
     assert all(torch.equal(discriminators[1][name], tensor) for name, tensor in discriminators[0].items())
 
 
+@pytest.mark.slow
 def test_fine_tuning_joins_the_neighbours_of_a_table(fine_tuning_config, tmp_path):
     names = [f"{number}.png" for number in range(4)]
     table = {name: {other: 1.0 for other in names if other != name} for name in names}
@@ -127,6 +129,7 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(config, tmp_path, monkeypa
     assert sorted(set(steps_of(curves_of(interrupted), "loss/pixel"))) == [2, 3, 5, 6]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_other_settings_but_not_as_another_run(config, caplog, tmp_path):
     train(config)
     with caplog.at_level(logging.WARNING):

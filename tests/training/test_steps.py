@@ -53,6 +53,7 @@ def in_double(monkeypatch):
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_double")
 @torch.no_grad()
 def test_self_reconstruction_losses_are_the_golden_ones(published, golden):
@@ -66,6 +67,7 @@ def test_self_reconstruction_losses_are_the_golden_ones(published, golden):
     assert logits[-1] == pytest.approx(expected["fake"] + expected["real"], rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_double")
 @torch.no_grad()
 def test_fine_tuning_losses_are_the_golden_ones(published, golden):
