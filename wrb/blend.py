@@ -108,7 +108,7 @@ def blend(
         feather=feather,
         detail=detail,
         allow_mirrored=direction == "right",
-        detail_settings=detail_settings or DetailSettings(),
+        detail_settings=detail_settings,
     )
     originals = left, right
     left, right = prepare_pair(left, right, direction)

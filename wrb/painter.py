@@ -58,7 +58,8 @@ class Painter:
     """Whether pieces of the photos may lie mirrored in the gap; in a panorama that runs down they would stand on their
     heads."""
 
-    detail_settings: DetailSettings
+    detail_settings: DetailSettings | None
+    """None: the defaults."""
 
     def __post_init__(self) -> None:
         if self.photo_mode not in get_args(PhotoMode):

@@ -82,7 +82,7 @@ def blend_sequence(
         feather=feather,
         detail=detail,
         allow_mirrored=direction == "right",
-        detail_settings=detail_settings or DetailSettings(),
+        detail_settings=detail_settings,
     )
     sequence = PhotoSequence(painter, originals, loop, direction)
     return sequence.join(gap_widths, 1, on_progress or ignore_progress)
