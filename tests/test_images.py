@@ -13,10 +13,10 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from tests.odd_exif import IGNORED, QUARTER_TURN, UNDERSTOOD, exif_block
 from wrb.images import (
+    format_of,
     list_images,
     read_image,
     read_upright,
-    require_writable,
     to_image,
     to_tensor,
     upright_size,
@@ -141,7 +141,7 @@ def test_shades_between_those_of_8_bits_are_rounded() -> None:
 @pytest.mark.parametrize("extension", [".png", ".jpg", ".JPEG", ".webp", ".tif", ".bmp"])
 def test_the_extension_names_the_format(extension: str, tmp_path: Path) -> None:
     path = tmp_path / f"image{extension}"
-    require_writable(path)
+    assert format_of(path)
     write_image(torch.full((1, 3, 8, 12), 0.5), path)
     with Image.open(path) as image:
         assert image.format == Image.registered_extensions()[extension.lower()]
@@ -152,13 +152,25 @@ def test_the_extension_names_the_format(extension: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["image", "image.txt", "image.safetensors"])
 def test_unknown_extensions_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match="extension"):
-        require_writable(Path(name))
+        format_of(Path(name))
 
 
 def test_an_image_too_large_for_its_format_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="16383"):
         write_image(torch.zeros(1, 3, 1, 17000), tmp_path / "image.webp")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_large_png_is_written_in_strips(channels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = torch.randint(256, (1, channels, 150, 70)) / 255
+    monkeypatch.setattr("wrb.images.LARGE", 100)
+    strips: list[None] = []
+    write_image(image, tmp_path / "image.png", between_strips=lambda: strips.append(None))
+    assert len(strips) == 3
+    assert torch.equal(read_image(tmp_path / "image.png"), image.expand(-1, 3, -1, -1))
+    with Image.open(tmp_path / "image.png") as written:
+        written.verify()
 
 
 class TestRefusing:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,7 +39,7 @@ class Blend:
 
     direction: Direction
 
-    originals: tuple[Tensor, ...]
+    originals: Sequence[Tensor]
     """The photos in their order, as they were handed in: not copied, not scaled."""
 
     joinable: Joinable
@@ -171,7 +171,7 @@ class Pair:
 
 
 def finish(
-    panorama: Tensor, layout: Layout, direction: Direction, originals: tuple[Tensor, ...], joinable: Joinable
+    panorama: Tensor, layout: Layout, direction: Direction, originals: Sequence[Tensor], joinable: Joinable
 ) -> Blend:
     """The result of a blend with its mask, in the direction that was asked for."""
     return Blend(

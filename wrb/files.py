@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import codecs
 import io
+import mmap
 import os
-from collections.abc import Iterator
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import TextIO
+
+import torch
+from torch import Tensor
 
 ANY_BYTES = "surrogateescape"
 """How bytes that are no UTF-8, which a file's name may hold, come through reading and writing as they are."""
@@ -32,6 +38,30 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def mapped_numbers(count: int, folder: Path) -> Iterator[tuple[Tensor, Callable[[], None]]]:
+    """Gives that many numbers of float32, (count), that lie in a nameless file in `folder` rather than in memory.
+
+    Beside them it gives a function to call now and then: it hands the memory back that they take meanwhile, where the
+    system can do so.
+
+    Raises:
+        OSError: if the file cannot be made, or the disk has too little room.
+    """
+    size = count * torch.float32.itemsize
+    if (free := shutil.disk_usage(folder).free) < size:
+        raise OSError(f"{folder} has {free / 1e9:.1f} GB left; {size / 1e9:.1f} GB are needed there meanwhile")
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.truncate(size)
+        mapping = mmap.mmap(file.fileno(), size)
+
+        def hand_back() -> None:
+            if hasattr(mapping, "madvise"):  # not on Windows
+                mapping.madvise(mmap.MADV_DONTNEED)
+
+        yield torch.frombuffer(mapping, dtype=torch.float32), hand_back
 
 
 def remove_partial_files(folder: Path) -> None:
