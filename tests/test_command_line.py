@@ -103,7 +103,15 @@ class TestTwoPhotos:
             ),
             ("left/a.png right/c.png", "required: -o"),
             ("left/a.png right/c.png -o out.txt", "out.txt does not end in the extension of an image format"),
-            ("left/a.png right/c.png -o absent/out.png", "absent"),
+            ("left/a.png right/c.png -o left/a.png/out.png", "left/a.png"),
+            ("left/a.png right/c.png -o out.ico", "out.ico: ICO cannot hold a panorama"),
+            ("left/a.png right/c.png -o out.gif", "out.gif: GIF cannot hold a panorama"),
+            ("left/a.png right/c.png -o out.png --mask mask.ico", "mask.ico: ICO cannot hold"),
+            (f"left/a.png right/c.png -o {300 * 'a'}.png", "File name too long"),
+            ("wide.png wide.png -o out.webp", "out.webp: the image is 18040×40 px, and WEBP holds at most 16383 px"),
+            ("wide.png wide.png -o new/out.png --gap 9999", "the gap is 9999 px wide"),
+            ("wide.png wide.png -o folder.png", "folder.png is a folder; name a file"),
+            ("restore wide.png left/a.png right/c.png -o out.ico", "out.ico: ICO cannot hold"),
             ("left/a.png right/c.png -o left/a.png", "left/a.png is one of the photos"),
             ("left right left -o out", "left is a folder; give two folders"),
             ("left/a.png -o out.png", "left/a.png is a single photo; give at least two, or --loop"),
@@ -136,10 +144,20 @@ class TestTwoPhotos:
             ("convert left/a.png out.safetensors", "left/a.png is of an unknown kind"),
         ],
     )
-    def test_a_mistake_is_told_in_one_line(
-        self, arguments: str, message: str, folder: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+    def test_a_mistake_is_told_in_one_line_before_the_first_pass(
+        self,
+        arguments: str,
+        message: str,
+        folder: Path,
+        weights: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         (folder / "broken.png").write_text("no image")
+        (folder / "folder.png").mkdir()
+        write_image(torch.zeros(1, 3, 40, 9000), folder / "wide.png")
+        monkeypatch.setattr("wrb.__main__.blend", None)  # told before the first pass
+        monkeypatch.setattr("wrb.painter.Painter.encode", None)
         before = names(folder)
         command = arguments.split()
         if "-o" in command and "--weights" not in command and command[0] != "restore":
@@ -231,6 +249,15 @@ class TestSeveralPhotos:
         write_image(resize(made, 420, 100), Path("changed.png"))
         assert run("restore", "changed.png", *self.PHOTOS, *common, "-o", "restored.webp", "--quality", "30") == 0
         assert read_image(Path("restored.webp")).shape == (1, 3, 420, 100)
+
+    def test_folders_are_made(self, folder: Path, weights: Path) -> None:
+        assert run(*self.PHOTOS, "-o", "new/deep/out.png", "--mask", "masks/out.png", "--weights", weights) == 0
+        assert names(folder / "new/deep") == names(folder / "masks") == {"out.png"}
+
+    def test_a_name_as_long_as_a_file_system_takes(self, folder: Path, weights: Path) -> None:
+        name = 83 * "山" + "aa.png"
+        assert run("left/a.png", "right/c.png", "-o", name, "--weights", weights) == 0
+        assert name in names(folder)
 
     @pytest.mark.parametrize("extension", ["jpg", "webp"])
     def test_quality(self, extension: str, folder: Path, weights: Path) -> None:

@@ -13,10 +13,13 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from tests.odd_exif import IGNORED, QUARTER_TURN, UNDERSTOOD, exif_block
 from wrb.images import (
+    LONGEST_SIDES,
+    LOSSY,
     format_of,
     list_images,
     read_image,
     read_upright,
+    require_room,
     to_image,
     to_tensor,
     upright_size,
@@ -159,6 +162,30 @@ def test_an_image_too_large_for_its_format_leaves_no_file(tmp_path: Path) -> Non
     with pytest.raises(ValueError, match="16383"):
         write_image(torch.zeros(1, 3, 1, 17000), tmp_path / "image.webp")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("image_format", LONGEST_SIDES)
+def test_formats_that_are_written_hold_the_image_as_it_is(image_format: str, tmp_path: Path) -> None:
+    Image.init()
+    if image_format not in Image.SAVE:
+        pytest.skip(f"this Pillow does not write {image_format}")
+    extension = next(key for key, value in Image.registered_extensions().items() if value == image_format)
+    image = torch.rand(1, 3, 300, 417)
+    write_image(image, tmp_path / f"image{extension}")
+    written = read_image(tmp_path / f"image{extension}")
+    assert written.shape == image.shape
+    if image_format not in LOSSY:
+        torch.testing.assert_close(written, image, atol=0.51 / 255, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "height"),
+    [("a.jpg", 65501, 9), ("a.tga", 9, 65536), ("a.webp", 16384, 9), ("a.tif", 400000, 4000), ("a.bmp", 4000, 400000)],
+)
+def test_what_a_format_cannot_hold_is_known_beforehand(name: str, width: int, height: int) -> None:
+    with pytest.raises(ValueError, match=rf"{name}: .*{width}×{height} px.*take \.png"):
+        require_room(Path(name), width, height)
+    require_room(Path("a.png"), width, height)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

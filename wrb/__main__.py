@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from .blend import blend
 from .devices import usable_device
-from .files import accept_any_text, mapped_numbers
+from .files import accept_any_text, mapped_numbers, require_writable
 from .geometry import Direction, GapWidths, Layout, transposed
 from .images import (
     LARGE,
@@ -25,6 +25,7 @@ from .images import (
     format_of,
     list_images,
     read_image,
+    require_room,
     upright_size,
     write_image,
 )
@@ -175,12 +176,12 @@ Give the same photos, --gap, --loop and --direction as when it was made.""",
             parser.error(f"there is no file {path}")
     _check_panorama(parser, options)
     layout = _layout(options.photos, options)
+    panorama = read_image(options.panorama)
+    for path in _outputs(options):
+        require_room(path, panorama.shape[-1], panorama.shape[-2])
+        require_writable(path)
     restored, layout = put_back(
-        read_image(options.panorama),
-        PhotoFiles(options.photos),
-        layout,
-        direction=options.direction,
-        feather=options.feather,
+        panorama, PhotoFiles(options.photos), layout, direction=options.direction, feather=options.feather
     )
     gap_mask = transposed(layout.gap_mask(restored), options.direction)
     _write(transposed(restored, options.direction), gap_mask, options.output, options)
@@ -246,7 +247,7 @@ def _check_panorama(parser: Parser, options: argparse.Namespace) -> None:
     if len(options.photos) == 1 and not options.loop:
         parser.error(f"{options.photos[0]} is a single photo; give at least two, or --loop to lead it into itself")
     _check_num_gaps(parser, options.gap, len(options.photos) - (not options.loop))
-    outputs = [options.output] if options.mask is None else [options.output, options.mask]
+    outputs = _outputs(options)
     if options.quality is not None and all(format_of(path) not in LOSSY for path in outputs):
         parser.error(f"--quality is for JPEG, WebP and AVIF; {options.output} keeps every pixel")
     photos = [path.resolve() for path in options.photos]
@@ -256,6 +257,11 @@ def _check_panorama(parser: Parser, options: argparse.Namespace) -> None:
             parser.error(f"{path} is one of the photos; the panorama needs a file of its own")
     if len({path.resolve() for path in outputs}) < len(outputs):
         parser.error(f"{options.mask} is the panorama; its mask needs a file of its own")
+
+
+def _outputs(options: argparse.Namespace) -> list[Path]:
+    """The panorama and, where one is wanted, its mask; or the folders for them."""
+    return [path for path in (options.output, options.mask) if path]
 
 
 def _check_num_gaps(parser: Parser, widths: list[int | None] | None, num_gaps: int) -> None:
@@ -275,17 +281,23 @@ def _one_or_each(widths: list[int | None] | None) -> GapWidths:
 
 
 def _blend_photos(options: argparse.Namespace) -> int:
+    layout = _layout(options.photos, options)
+    width, height = (layout.width, layout.height)[:: 1 if options.direction == "right" else -1]
+    for path in _outputs(options):
+        require_room(path, width, height)
+    generator = _load(options)
+    for path in _outputs(options):
+        require_writable(path)
     if len(options.photos) == 2 and not options.loop:
         left, right = options.photos
-        _make_panorama(_load(options), Job(left, right, options.output), options)
+        _make_panorama(generator, Job(left, right, options.output), options)
     else:
-        _make_sequence(_load(options), options)
+        _make_sequence(generator, layout, options)
     print(options.output)
     return 0
 
 
-def _make_sequence(generator: Generator, options: argparse.Namespace) -> None:
-    layout = _layout(options.photos, options)
+def _make_sequence(generator: Generator, layout: Layout, options: argparse.Namespace) -> None:
     num_passes = len(layout.photo_widths) + len(layout.gap_widths)
     with _room_for(layout, options.output.parent) as (new_panorama, hand_back):
         with tqdm(total=num_passes, unit="photos and gaps", leave=False) as bar:
@@ -327,9 +339,9 @@ def _blend_folders(options: argparse.Namespace) -> int:
     remaining = [job for job in jobs if not job.output.exists()]
     num_failed = 0
     if remaining:
-        for folder in filter(None, (options.output, options.mask)):
-            folder.mkdir(parents=True, exist_ok=True)
         generator = _load(options)
+        for folder in _outputs(options):
+            require_writable(folder / remaining[0].output.name)
         for job in tqdm(remaining, unit="panorama", initial=len(jobs) - len(remaining), total=len(jobs)):
             try:
                 _make_panorama(generator, job, options)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import codecs
+import hashlib
 import io
 import mmap
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import TextIO
 
@@ -20,6 +21,39 @@ ANY_BYTES = "surrogateescape"
 """How bytes that are no UTF-8, which a file's name may hold, come through reading and writing as they are."""
 
 
+NAME_BYTES = 255
+"""What a file's name may take on usual file systems: three bytes for each Japanese letter."""
+
+
+def file_name(stem: str, ending: str) -> str:
+    """The name of a file; of one too long for file systems, a part of the stem and a hash of the whole."""
+    encoded, room = stem.encode("utf-8", ANY_BYTES), NAME_BYTES - len(ending.encode("utf-8", ANY_BYTES))
+    if len(encoded) <= room:
+        return stem + ending
+    mark = f"~{hashlib.sha256(encoded).hexdigest()[:10]}"
+    return encoded[: room - len(mark)].decode("utf-8", "ignore") + mark + ending
+
+
+def require_writable(path: Path) -> None:
+    """Make the folder that a file is to be in, and check that the file can be written there.
+
+    Raises:
+        OSError: if not: among others if it is a folder, or its name is too long.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileNotFoundError):
+        path.lstat()
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; name a file")
+    partial = _partial(path)
+    partial.touch()
+    partial.unlink()
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(file_name(f".{path.stem}", f".{os.getpid()}.partial{path.suffix}"))
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Gives a path beside `path`, of the same extension, to write to; it becomes `path` once the block has succeeded.
@@ -27,7 +61,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: if no file can be made there.
     """
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    partial = _partial(path)
     partial.touch()
     usual_mode = partial.stat().st_mode  # safetensors writes files that nobody but the owner can read
     try:

@@ -18,6 +18,16 @@ from torch import Tensor
 
 from .files import replacing
 
+LONGEST_SIDES = {
+    **{"PNG": 2**31 - 1, "JPEG": 65500, "WEBP": 16383, "AVIF": 65535, "TIFF": 2**31 - 1, "JPEG2000": 2**31 - 1},
+    **{"BMP": 2**31 - 1, "DIB": 2**31 - 1, "DDS": 2**31 - 1, "PPM": 2**31 - 1, "QOI": 2**31 - 1},
+    **{"PCX": 65535, "SGI": 65535, "TGA": 65535},
+}
+"""In px, of images in the formats that hold one in full colour and at its size, as Pillow calls them."""
+
+MOST_BYTES = 2**32
+"""Of an image in another format than PNG, unpacked."""
+
 LOSSY = ("JPEG", "WEBP", "AVIF")
 """Formats that trade the pixels' exactness for a small file, as Pillow calls them."""
 
@@ -132,6 +142,7 @@ def write_image(
         ValueError: if the format that the extension names is unknown or cannot hold an image of this size.
         OSError: if the file cannot be written.
     """
+    require_room(path, image.shape[-1], image.shape[-2])
     image_format = format_of(path)
     with replacing(path) as partial:
         if image_format == "PNG" and image[0, 0].numel() > LARGE:
@@ -166,12 +177,30 @@ def format_of(path: Path) -> str:
     """Pillow's name of the format that the extension names, such as "PNG" or "JPEG".
 
     Raises:
-        ValueError: if it is none that can be written.
+        ValueError: if it is none of `LONGEST_SIDES`, or cannot be written here.
     """
     image_format = Image.registered_extensions().get(path.suffix.lower())
+    if image_format in Image.SAVE and image_format not in LONGEST_SIDES:
+        raise ValueError(f"{path}: {image_format} cannot hold a panorama in full colour at any size; take .png or .jpg")
     if image_format is None or image_format not in Image.SAVE:
         raise ValueError(f"{path} does not end in the extension of an image format that can be written, such as .png")
     return image_format
+
+
+def require_room(path: Path, width: int, height: int) -> None:
+    """Check that the format that the extension names can hold an image of that size in px.
+
+    Raises:
+        ValueError: if not.
+    """
+    image_format = format_of(path)
+    longest = LONGEST_SIDES[image_format]
+    if max(width, height) > longest:
+        raise ValueError(
+            f"{path}: the image is {width}×{height} px, and {image_format} holds at most {longest} px a side; take .png"
+        )
+    if image_format != "PNG" and 3 * width * height >= MOST_BYTES:
+        raise ValueError(f"{path}: an image of {width}×{height} px is too large for {image_format}; take .png")
 
 
 def list_images(folder: Path) -> list[Path]:
