@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import overload
 
 import numpy as np
 import torch
 from einops import rearrange
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageCms
 from torch import Tensor
 
 from .files import replacing
@@ -65,7 +67,7 @@ XMP = ("xmp", "XML:com.adobe.xmp")
 
 
 def read_image(path: Path) -> Tensor:
-    """Read a photo as it is meant to be seen: turned as its EXIF data say. Colour profiles are not applied.
+    """Read a photo as it is meant to be seen: turned as its EXIF data say, its colours from its profile's to sRGB.
 
     Returns:
         In 0..1, float32, (1 c h w): RGB, or RGBA where the file has transparency.
@@ -82,7 +84,8 @@ def read_image(path: Path) -> Tensor:
 def read_upright(path: Path) -> Image.Image:
     """A photo as Pillow reads it, in the file's own mode, turned as its EXIF data say.
 
-    Metadata that are damaged, or say of the orientation what EXIF does not know, are ignored.
+    One of 8 bits a channel with a colour profile other than sRGB becomes RGB or RGBA in sRGB. Metadata that are
+    damaged, or say of the orientation what EXIF does not know, are ignored.
 
     Raises:
         ValueError: if the file cannot be read; the message names it.
@@ -90,7 +93,8 @@ def read_upright(path: Path) -> Image.Image:
     with _reading(path), Image.open(path) as image:
         _load(image)
         transposition = TRANSPOSITIONS.get(_orientation(image))
-        return image.copy() if transposition is None else image.transpose(transposition)
+        converted = _to_srgb(image)
+        return converted.copy() if transposition is None else converted.transpose(transposition)
 
 
 def upright_size(path: Path) -> tuple[int, int]:
@@ -132,6 +136,8 @@ def write_image(
 ) -> None:
     """Write an image in 0..1, RGB or grey, (1 c h w), with 8 bits a channel; an existing file is replaced at once.
 
+    An image in RGB says that it is sRGB, where the format can say so.
+
     Args:
         image: to write. As PNG it may be larger than the memory, in a tensor that is mapped from a file.
         path: of the file; its extension names the format.
@@ -144,11 +150,12 @@ def write_image(
     """
     require_room(path, image.shape[-1], image.shape[-2])
     image_format = format_of(path)
+    profile = srgb_profile() if image.shape[1] == 3 else b""
     with replacing(path) as partial:
         if image_format == "PNG" and image[0, 0].numel() > LARGE:
-            write_png(image[0], partial, between_strips)
+            write_png(image[0], partial, profile, between_strips)
         else:
-            to_image(image[0]).save(partial, image_format, quality=quality)
+            to_image(image[0]).save(partial, image_format, quality=quality, icc_profile=profile)
 
 
 def to_tensor(image: Image.Image) -> Tensor:
@@ -217,8 +224,14 @@ def list_images(folder: Path) -> list[Path]:
     return images
 
 
-def write_png(pixels: Tensor, path: Path, between_strips: Callable[[], None] = lambda: None) -> None:
+def write_png(pixels: Tensor, path: Path, profile: bytes, between_strips: Callable[[], None]) -> None:
     """Write RGB or grey in 0..1, (c h w), as PNG strip by strip: Pillow takes another 4 bytes for each pixel.
+
+    Args:
+        pixels: of the image.
+        path: of the file.
+        profile: of its colours; may be empty.
+        between_strips: called after each strip.
 
     Raises:
         OSError: if the file cannot be written.
@@ -232,6 +245,8 @@ def write_png(pixels: Tensor, path: Path, between_strips: Callable[[], None] = l
 
         file.write(b"\x89PNG\r\n\x1a\n")
         write_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, {1: 0, 3: 2}[channels], 0, 0, 0))
+        if profile:
+            write_chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(profile))
         for start in range(0, height, STRIP):
             levels = _to_8_bits(pixels[:, start : start + STRIP])
             differences = np.diff(levels, axis=1, prepend=np.uint8(0)).reshape(len(levels), -1)
@@ -266,6 +281,46 @@ def _orientation(image: Image.Image) -> int:
     except Exception:  # of damaged metadata, as many kinds as of a damaged file
         return 1
     return next((number for number in TRANSPOSITIONS if number == orientation), 1)
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    """The image with the colours that its profile says; as it is if that is sRGB, or there is none to understand."""
+    profile = image.info.get("icc_profile")
+    if not profile or image.mode == "1" or image.mode.startswith(("I", "F")):
+        return image
+    if image.mode == "P" or image.mode.startswith("LA"):
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    mode = "RGBA" if image.mode == "RGBA" else "RGB"
+    try:
+        transform = ImageCms.buildTransform(
+            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+            ImageCms.ImageCmsProfile(io.BytesIO(srgb_profile())),
+            image.mode,
+            mode,
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+        if image.mode == mode and _changes_nothing(transform, mode):
+            return image
+        return ImageCms.applyTransform(image, transform) or image
+    except (ImageCms.PyCMSError, OSError, ValueError):  # damaged, or of other colours than the image
+        return image
+
+
+def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
+    """Whether colours differ by rounding alone, as for sRGB by whatever name: such photos are kept to the bit."""
+    levels = np.linspace(0, 255, 9).round().astype(np.uint8)
+    colours = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(1, -1, 3)
+    probe = Image.fromarray(colours).convert(mode)
+    converted = ImageCms.applyTransform(probe, transform) or probe
+    return int(np.abs(np.asarray(converted, np.int16) - np.asarray(probe, np.int16)).max()) <= 1
+
+
+@cache
+def srgb_profile() -> bytes:
+    """The ICC profile of sRGB, the same at any time."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return profile[:24] + struct.pack(">6H", 2026, 1, 1, 0, 0, 0) + profile[36:]  # when it was made
 
 
 def _to_array(image: Image.Image) -> np.ndarray:
