@@ -32,7 +32,8 @@ class Blend:
     """RGB in 0..1, float32, (b 3 h w), on the device of the left or first photo."""
 
     gap_mask: Tensor
-    """1 where the panorama was generated, 0 where a photo is, (b h w)."""
+    """1 where the panorama was generated, 0 where a photo is, (b h w). It shares memory within itself: clone it before
+    writing to it."""
 
     layout: Layout
     """Where the photos and gaps lie; with "down" in the transposed panorama."""
