@@ -304,6 +304,16 @@ class TestFolders:
         assert run(*command) == 0
         assert names(folder / "out") == {"a__b.png", "b__a.png", "b__a_swapped.png", "a__b_swapped.png"}
 
+    def test_a_photo_that_is_not_read_is_named_and_shifts_no_pair(
+        self, folder: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for side, names_ in (("left", ("1.png", "2.nef")), ("right", ("1.png", "2.png"))):
+            for old, new in zip(sorted((folder / side).iterdir()), names_, strict=True):
+                old.rename(folder / side / new)
+        assert run("left", "right", "-o", "out", "--weights", weights) == 1
+        assert names(folder / "out") == {"1__1.png"}
+        assert "left/2.nef cannot be read as an image: camera raw is not read here" in capsys.readouterr().err
+
     def test_masks_have_a_folder_too(self, folder: Path, weights: Path) -> None:
         assert run("left", "right", "-o", "out", "--mask", "masks", "--gap", "10", "--weights", weights) == 0
         assert names(folder / "masks") == names(folder / "out") == {"a__c.png", "b__d.png"}

@@ -298,6 +298,43 @@ def test_a_folder_lists_its_images_by_name(tmp_path: Path) -> None:
     assert [path.name for path in list_images(tmp_path)] == ["a.jpg", "b.PNG"]
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a.heic", "HEIC is read once pillow-heif is installed"),
+        ("a.JXL", "JPEG XL is not read here; save it as PNG or JPEG"),
+        ("a.cr2", "camera raw is not read here; have its program save it as TIFF or JPEG"),
+        ("a.NEF", "camera raw"),
+    ],
+)
+def test_photos_that_are_not_read_are_named_with_what_to_do(name: str, message: str, tmp_path: Path) -> None:
+    if name.lower()[1:] in Image.registered_extensions():
+        pytest.skip("something reads it here")
+    path = tmp_path / name
+    Image.new("RGB", (160, 120)).save(path, "TIFF")  # a raw file holds such a thumbnail
+    (tmp_path / "b.png").touch()
+    assert list_images(tmp_path) == [path, tmp_path / "b.png"]
+    for read in (read_image, upright_size):
+        with pytest.raises(ValueError, match=f"{name} cannot be read as an image: {message}"):
+            read(path)
+
+
+def test_but_not_beside_the_same_photo_in_a_format_that_is_read(tmp_path: Path) -> None:
+    for name in ("a.NEF", "a.jpg", "b.heic", "c.heic", "c.JPG"):
+        (tmp_path / name).touch()
+    assert [path.name for path in list_images(tmp_path)] == ["a.jpg", "b.heic", "c.JPG"]
+
+
+def test_heic_is_read_with_pillow_heif(tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    image = Image.linear_gradient("L").convert("RGB")
+    heif.from_pillow(image).save(tmp_path / "photo.heic", quality=90)
+    assert list_images(tmp_path) == [tmp_path / "photo.heic"]
+    photo = read_image(tmp_path / "photo.heic")
+    torch.testing.assert_close(photo[0], to_tensor(image), atol=0.05, rtol=0)
+    assert upright_size(tmp_path / "photo.heic") == (256, 256)
+
+
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no images"):
         list_images(tmp_path)

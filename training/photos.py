@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from wrb.files import replacing
-from wrb.images import read_upright, to_rgb, upright_size
+from wrb.files import files_below, replacing
+from wrb.images import photos_among, read_upright, to_rgb, upright_size
 from wrb.network.config import IMAGE_SIZE
 
 from .settings import Settings
@@ -50,19 +50,17 @@ def find_photos(folders: Iterable[Path], width: int = CROP_WIDTH) -> list[Path]:
     """Every readable and large enough photo below the folders, sorted by path; the others are named in a warning.
 
     Args:
-        folders: searched with their subfolders.
+        folders: searched with their subfolders, also linked ones, each once; hidden ones are left out.
         width: of the crops to be taken, in px.
 
     Raises:
         ValueError: if a folder does not exist, or no photo is left.
     """
-    Image.init()
     folders = list(folders)
     for folder in folders:
         if not folder.is_dir():
             raise ValueError(f"{folder} is not a folder; give folders of photos")
-    found = {path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in Image.EXTENSION}
-    candidates = sorted(path for path in found if path.is_file())
+    candidates = photos_among(files_below(folders))
     with ThreadPoolExecutor() as pool:
         faults = list(pool.map(lambda path: _fault(path, width), candidates))
     for path, fault in zip(candidates, faults, strict=True):

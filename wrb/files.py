@@ -9,7 +9,8 @@ import mmap
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import TextIO
@@ -102,6 +103,30 @@ def remove_partial_files(folder: Path) -> None:
     """Remove what killed processes had half written; for a folder that no other process writes to."""
     for path in folder.glob(".*.partial.*"):
         path.unlink()
+
+
+def files_below(folders: Iterable[Path]) -> list[Path]:
+    """The files in folders and all folders in them, also linked ones; hidden files and folders are left out.
+
+    Each folder is searched once, however many links lead to it, if possible by its own name.
+    """
+    found: list[Path] = []
+    seen: set[str] = set()
+    remaining, linked = deque(folders), deque[Path]()
+    while remaining or linked:
+        folder = remaining.popleft() if remaining else linked.popleft()
+        if (identity := os.path.realpath(folder)) in seen:
+            continue
+        seen.add(identity)
+        with suppress(PermissionError):
+            for path in sorted(folder.iterdir()):
+                if path.name.startswith("."):
+                    continue
+                if os.path.isdir(path):  # False, not an error, for a link that leads to itself
+                    (linked if path.is_symlink() else remaining).append(path)
+                elif os.path.isfile(path):
+                    found.append(path)
+    return found
 
 
 def write_text(path: Path, text: str) -> None:

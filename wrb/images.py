@@ -6,8 +6,8 @@ import io
 import struct
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import overload
@@ -19,6 +19,11 @@ from PIL import ExifTags, Image, ImageCms
 from torch import Tensor
 
 from .files import replacing
+
+with suppress(ImportError):
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
 
 LONGEST_SIDES = {
     **{"PNG": 2**31 - 1, "JPEG": 65500, "WEBP": 16383, "AVIF": 65535, "TIFF": 2**31 - 1, "JPEG2000": 2**31 - 1},
@@ -61,6 +66,20 @@ TRANSPOSITIONS = {
 
 EXCHANGING_SIDES = (5, 6, 7, 8)
 """Orientations of an image whose stored width is its height."""
+
+RAW = "camera raw is not read here; have its program save it as TIFF or JPEG"
+
+NOT_READ = {
+    **dict.fromkeys((".heic", ".heif", ".hif"), "HEIC is read once pillow-heif is installed (pip install pillow-heif)"),
+    ".jxl": "JPEG XL is not read here; save it as PNG or JPEG",
+    ".avif": "this Pillow does not read AVIF; install Pillow 11.3 or later",
+    **dict.fromkeys((".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef"), RAW),
+    **dict.fromkeys((".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".srw"), RAW),
+}
+"""By extension, what to do about photos that are not read, unless something has taught Pillow to read them.
+
+Raw files look like TIFF, from which Pillow would take a thumbnail.
+"""
 
 XMP = ("xmp", "XML:com.adobe.xmp")
 """Where Pillow keeps XMP, which may say the orientation too."""
@@ -211,17 +230,29 @@ def require_room(path: Path, width: int, height: int) -> None:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The files in a folder that have the extension of an image format, by name.
+    """The photos in a folder, by name; see `photos_among`.
 
     Raises:
         ValueError: if there are none.
     """
-    formats = Image.registered_extensions()
-    images = [path for path in folder.iterdir() if formats.get(path.suffix.lower()) in Image.OPEN]
-    images = sorted(path for path in images if path.is_file() and not path.name.startswith("."))
+    images = photos_among(folder.iterdir())
     if not images:
         raise ValueError(f"there are no images in {folder}")
     return images
+
+
+def photos_among(paths: Iterable[Path]) -> list[Path]:
+    """The files that are photos by their extension, but for hidden ones, sorted.
+
+    Also those in the formats of `NOT_READ`, so that they are named rather than passed over, unless the same photo
+    is beside them in a format that is read, as cameras leave it.
+    """
+    formats = Image.registered_extensions()
+    paths = [path for path in paths if not path.name.startswith(".")]  # macOS leaves ._photo.jpg beside photo.jpg
+    read = {path for path in paths if formats.get(path.suffix.lower()) in Image.OPEN}
+    copied = {path.with_suffix("") for path in read}
+    others = {path for path in paths if path.suffix.lower() in NOT_READ and path.with_suffix("") not in copied}
+    return sorted(path for path in read | others if path.is_file())
 
 
 def write_png(pixels: Tensor, path: Path, profile: bytes, between_strips: Callable[[], None]) -> None:
@@ -259,7 +290,10 @@ def write_png(pixels: Tensor, path: Path, profile: bytes, between_strips: Callab
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
+    advice = NOT_READ.get(path.suffix.lower())
     try:
+        if advice and Image.registered_extensions().get(path.suffix.lower()) not in Image.OPEN:
+            raise ValueError(advice)
         yield
     except Exception as error:  # Pillow's readers raise exceptions of many kinds for a damaged file
         reason = str(error) or type(error).__name__
