@@ -9,7 +9,7 @@ import numpy as np
 import PIL
 import pytest
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from tests.colour_profiles import ADOBE_RGB, DISPLAY_P3, grey_profile, in_srgb, rgb_profile
@@ -281,14 +281,49 @@ class TestRefusing:
         with pytest.raises(ValueError, match="cannot be read as an image"):
             read_image(path)
 
-    def test_an_image_that_would_fill_the_memory(self, tmp_path: Path) -> None:
-        Image.new("1", (30000, 30000)).save(tmp_path / "bomb.png")
-        with pytest.raises(ValueError, match="exceeds limit"):
-            read_image(tmp_path / "bomb.png")
+    @pytest.mark.filterwarnings("error")
+    @pytest.mark.parametrize("size", [(30000, 30000), (20001, 20000)])
+    def test_an_image_that_would_fill_the_memory(self, size: tuple[int, int], tmp_path: Path) -> None:
+        Image.new("1", size).save(tmp_path / "bomb.png")
+        for read in (read_image, upright_size):
+            with pytest.raises(ValueError, match=r"bomb\.png .* more than 400 megapixels.* set .*WRB_MAX_MEGAPIXELS"):
+                read(tmp_path / "bomb.png")
 
-    def test_but_not_a_square_of_8k(self, tmp_path: Path) -> None:
-        Image.new("L", (7680, 7680)).save(tmp_path / "large.png")
-        assert read_image(tmp_path / "large.png").shape == (1, 3, 7680, 7680)
+    @pytest.mark.filterwarnings("error")
+    @pytest.mark.parametrize("size", [(100, 1_000_000), (20000, 10000)])
+    def test_but_not_a_photo_of_a_hundred_megapixels_and_more(self, size: tuple[int, int], tmp_path: Path) -> None:
+        Image.new("L", size).save(tmp_path / "large.png")
+        assert upright_size(tmp_path / "large.png") == size
+        assert read_upright(tmp_path / "large.png").size == size
+
+    def test_the_limit_is_the_users(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        write_image(torch.rand(1, 3, 100, 101), tmp_path / "photo.png")
+        monkeypatch.setenv("WRB_MAX_MEGAPIXELS", "0.01")
+        with pytest.raises(ValueError, match="more than 0.01 megapixels"):
+            read_image(tmp_path / "photo.png")
+        monkeypatch.setenv("WRB_MAX_MEGAPIXELS", "0.0101")
+        assert read_image(tmp_path / "photo.png").shape == (1, 3, 100, 101)
+        for nonsense in ("many", "-1", "nan", "inf"):
+            monkeypatch.setenv("WRB_MAX_MEGAPIXELS", nonsense)
+            with pytest.raises(ValueError, match=f"WRB_MAX_MEGAPIXELS is '{nonsense}'; give a number of megapixels"):
+                read_image(tmp_path / "photo.png")
+
+    def test_a_png_with_much_text_or_a_large_profile_is_read(self, tmp_path: Path) -> None:
+        text = PngImagePlugin.PngInfo()
+        for number in range(30):
+            text.add_text(f"graph {number}", "x" * 3_000_000, zip=number % 2 == 0)
+        profile = rgb_profile(ADOBE_RGB)
+        image = Image.new("RGB", (9, 9), (200, 60, 40))
+        image.save(tmp_path / "photo.png", pnginfo=text, icc_profile=profile + bytes(3_000_000))
+        seen = read_image(tmp_path / "photo.png")[0, :, 4, 4] * 255
+        assert np.abs(seen.numpy() - in_srgb((200, 60, 40), ADOBE_RGB)).max() < 2.5
+
+    def test_but_not_one_whose_text_would_fill_the_memory(self, tmp_path: Path) -> None:
+        text = PngImagePlugin.PngInfo()
+        text.add_text("bomb", "x" * 100_000_000, zip=True)
+        Image.new("RGB", (9, 9)).save(tmp_path / "bomb.png", pnginfo=text)
+        with pytest.raises(ValueError, match=r"bomb\.png cannot be read as an image"):
+            read_image(tmp_path / "bomb.png")
 
 
 def test_a_folder_lists_its_images_by_name(tmp_path: Path) -> None:

@@ -19,7 +19,9 @@ from .files import accept_any_text, mapped_numbers, require_writable
 from .geometry import Direction, GapWidths, Layout, transposed
 from .images import (
     LARGE,
+    LIMIT_VARIABLE,
     LOSSY,
+    MAX_MEGAPIXELS,
     QUALITY,
     PhotoFiles,
     format_of,
@@ -93,6 +95,7 @@ Two folders become many panoramas, each of one photo of the first and one of the
         epilog=f"""\
 Also: {PROGRAM} restore puts the photos back into a panorama that was changed, {PROGRAM} info [FILE] describes
 a file of weights, and {PROGRAM} convert IN OUT turns one into safetensors.
+Photos of more than {MAX_MEGAPIXELS} megapixels are refused; the environment variable {LIMIT_VARIABLE} allows more.
 Exit codes: 0 all done, 1 some pairs failed, 2 nothing done.""",
     )
     parser.add_argument(

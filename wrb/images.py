@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import math
+import os
 import struct
 import warnings
 import zlib
@@ -15,10 +17,21 @@ from typing import overload
 import numpy as np
 import torch
 from einops import rearrange
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 from torch import Tensor
 
 from .files import replacing
+
+MAX_MEGAPIXELS = 400
+"""Of a photo that is read, if the environment variable does not say otherwise: 5 GB in floating-point numbers."""
+
+LIMIT_VARIABLE = "WRB_MAX_MEGAPIXELS"
+"""Of the environment, so that it holds for every program here and the processes that they start."""
+
+PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = 2**26, 2**28
+"""Bytes of text or of a colour profile in a PNG, unpacked. Pillow refuses a photo with a profile of 1 MB."""
+
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # what is too large is refused, by name
 
 with suppress(ImportError):
     import pillow_heif
@@ -92,12 +105,9 @@ def read_image(path: Path) -> Tensor:
         In 0..1, float32, (1 c h w): RGB, or RGBA where the file has transparency.
 
     Raises:
-        ValueError: if the file cannot be read, or has more pixels than `PIL.Image.MAX_IMAGE_PIXELS` (89 million).
+        ValueError: if the file cannot be read, or has more megapixels than `MAX_MEGAPIXELS` or `LIMIT_VARIABLE` allow.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        photo = read_upright(path)
-    return to_tensor(photo)[None]
+    return to_tensor(read_upright(path))[None]
 
 
 def read_upright(path: Path) -> Image.Image:
@@ -109,7 +119,7 @@ def read_upright(path: Path) -> Image.Image:
     Raises:
         ValueError: if the file cannot be read; the message names it.
     """
-    with _reading(path), Image.open(path) as image:
+    with _opened(path) as image:
         _load(image)
         transposition = TRANSPOSITIONS.get(_orientation(image))
         converted = _to_srgb(image)
@@ -124,7 +134,7 @@ def upright_size(path: Path) -> tuple[int, int]:
     Raises:
         ValueError: if the file cannot be read; the message names it.
     """
-    with _reading(path), Image.open(path) as image:
+    with _opened(path) as image:
         width, height = image.size
         reduced = image.draft("RGB", (1, 1))
         _load(image)
@@ -289,15 +299,34 @@ def write_png(pixels: Tensor, path: Path, profile: bytes, between_strips: Callab
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _opened(path: Path) -> Iterator[Image.Image]:
     advice = NOT_READ.get(path.suffix.lower())
+    limit = _megapixel_limit()
+    Image.MAX_IMAGE_PIXELS = round(limit * 1e6) // 2  # from there on it would warn, from twice as many on it refuses
     try:
         if advice and Image.registered_extensions().get(path.suffix.lower()) not in Image.OPEN:
             raise ValueError(advice)
-        yield
+        with Image.open(path) as image:
+            yield image
     except Exception as error:  # Pillow's readers raise exceptions of many kinds for a damaged file
         reason = str(error) or type(error).__name__
+        if isinstance(error, Image.DecompressionBombError):
+            reason = (
+                f"it has more than {limit:g} megapixels, and could be made to fill the memory; if it is what it should "
+                f"be, set the environment variable {LIMIT_VARIABLE} to more"
+            )
         raise ValueError(f"{path} cannot be read as an image: {reason}") from error
+
+
+def _megapixel_limit() -> float:
+    text = os.environ.get(LIMIT_VARIABLE, "")
+    try:
+        limit = float(text or MAX_MEGAPIXELS)
+    except ValueError:
+        limit = math.nan
+    if not 0 < limit < math.inf:
+        raise ValueError(f"the environment variable {LIMIT_VARIABLE} is {text!r}; give a number of megapixels above 0")
+    return limit
 
 
 def _load(image: Image.Image) -> None:
@@ -365,7 +394,8 @@ def _to_array(image: Image.Image) -> np.ndarray:
         return _grey_to_rgb(grey / white)
     if image.mode.startswith("I"):  # 16 bits; Pillow's own conversion would cut them off at 255
         return _grey_to_rgb(np.asarray(image) / np.float32(65535))
-    rgb = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    rgb = image if image.mode == mode else image.convert(mode)  # which copies it in any case
     return np.asarray(rgb) / np.float32(255)
 
 
