@@ -8,6 +8,7 @@ import subprocess
 import sys
 import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from PIL import Image
 
 from tests.golden.seeded import seeded_image
 from wrb.__main__ import main
-from wrb.blend import blend
+from wrb.blend import Blend, blend
 from wrb.images import read_image, write_image
 from wrb.network.generator import Generator
 from wrb.network.weights import load_generator, read_weights, save_generator
@@ -328,6 +329,44 @@ class TestFolders:
         printed = capsys.readouterr()
         assert "left/a.png and right/c.png skipped: left/a.png cannot be read as an image" in printed.err
         assert "1 of 2 panoramas" in printed.out
+
+    @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), None])
+    def test_a_pair_too_large_for_the_memory_is_named_and_the_others_are_made(
+        self,
+        error: Exception | None,
+        folder: Path,
+        weights: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        first = read_image(Path("left/a.png"))
+
+        def blend_in_little_memory(
+            generator: Generator, left: torch.Tensor, right: torch.Tensor, *arguments: Any, **options: Any
+        ) -> Blend:
+            if torch.equal(left, first):
+                if error:
+                    raise error
+                torch.empty(2**58)  # torch's own error on a CPU is a RuntimeError
+            return blend(generator, left, right, *arguments, **options)
+
+        monkeypatch.setattr("wrb.__main__.blend", blend_in_little_memory)
+        assert run("left", "right", "-o", "out", "--weights", weights) == 1
+        assert names(folder / "out") == {"b__d.png"}
+        assert "left/a.png and right/c.png skipped: there is not enough memory. Close" in capsys.readouterr().err
+        assert run("left/a.png", "right/c.png", "-o", "out.png", "--weights", weights) == 2
+        assert "wrb: there is not enough memory. Close" in capsys.readouterr().err
+
+    def test_a_fault_of_the_program_is_no_mistake_of_the_user(
+        self, folder: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*arguments: object, **options: object) -> None:
+            raise RuntimeError("shapes do not match")
+
+        monkeypatch.setattr("wrb.__main__.blend", fail)
+        for arguments in ("left right -o out", "left/a.png right/c.png -o out.png"):
+            with pytest.raises(RuntimeError, match="shapes do not match"):
+                main([*arguments.split(), "--weights", str(weights)])
 
     def test_unequal_folders_and_empty_ones_are_mistakes(
         self, folder: Path, weights: Path, capsys: pytest.CaptureFixture[str]

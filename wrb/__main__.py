@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .blend import blend
-from .devices import usable_device
+from .devices import is_out_of_memory, usable_device
 from .files import accept_any_text, mapped_numbers, require_writable
 from .geometry import Direction, GapWidths, Layout, transposed
 from .images import (
@@ -52,8 +52,13 @@ SOME_FAILED = 1
 USER_MISTAKE = 2
 INTERRUPTED = 130
 
-EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError, MemoryError, torch.OutOfMemoryError)
-"""What a bad file, option or machine raises, as opposed to a bad program."""
+EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError)
+"""What a bad file, option or machine raises, as opposed to a bad program; and so it does if memory runs out."""
+
+OUT_OF_MEMORY = (
+    "there is not enough memory. Close other programs, take smaller photos or a narrower --gap, or on a GPU "
+    "--precision fp16 or --device cpu"
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -72,11 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if arguments and arguments[0] in commands:
             return commands[arguments[0]](arguments[1:])
         return run_blend(arguments)
-    except EXPECTED_ERRORS as error:
-        print(f"{PROGRAM}: {_one_line(error)}", file=sys.stderr)
-        return USER_MISTAKE
     except KeyboardInterrupt:
         return INTERRUPTED
+    except Exception as error:
+        print(f"{PROGRAM}: {_reason(error)}", file=sys.stderr)
+        return USER_MISTAKE
 
 
 def run_blend(arguments: Sequence[str]) -> int:
@@ -348,9 +353,9 @@ def _blend_folders(options: argparse.Namespace) -> int:
         for job in tqdm(remaining, unit="panorama", initial=len(jobs) - len(remaining), total=len(jobs)):
             try:
                 _make_panorama(generator, job, options)
-            except EXPECTED_ERRORS as error:
+            except Exception as error:
+                tqdm.write(f"{job.left} and {job.right} skipped: {_reason(error)}", file=sys.stderr)
                 num_failed += 1
-                tqdm.write(f"{job.left} and {job.right} skipped: {_one_line(error)}", file=sys.stderr)
     print(f"{options.output}: {len(jobs) - num_failed} of {len(jobs)} panoramas")
     return SOME_FAILED if num_failed else 0
 
@@ -411,7 +416,12 @@ def _quality(text: str) -> int:
     return int(text)
 
 
-def _one_line(error: BaseException) -> str:
+def _reason(error: Exception) -> str:
+    """What to tell the user about an error, in one line; an unexpected one is raised again."""
+    if is_out_of_memory(error):
+        return OUT_OF_MEMORY
+    if not isinstance(error, EXPECTED_ERRORS):
+        raise error
     return " ".join(str(error).split()) or type(error).__name__
 
 

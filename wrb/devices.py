@@ -19,3 +19,11 @@ def usable_device(name: str | None) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch has one for each way of lacking it
         raise ValueError(f"device {name} cannot be used here: {error}") from error
     return device
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out: torch has another kind of error, and other words, on each device."""
+    words = "out of memory", "not enough memory", "can't allocate memory"
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in words)
+    )

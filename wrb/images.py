@@ -308,6 +308,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             raise ValueError(advice)
         with Image.open(path) as image:
             yield image
+    except MemoryError:
+        raise
     except Exception as error:  # Pillow's readers raise exceptions of many kinds for a damaged file
         reason = str(error) or type(error).__name__
         if isinstance(error, Image.DecompressionBombError):
