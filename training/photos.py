@@ -27,6 +27,9 @@ CROP_WIDTH = 3 * IMAGE_SIZE
 SCALED_HEIGHT = 512
 """A higher photo is scaled down to this before cropping."""
 
+TWO_HELD_BACK = 6
+"""Photos from which on two are held back at least: the second stage and the evaluation join them."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -99,7 +102,9 @@ def scaled_size(width: int, height: int, crop_width: int = CROP_WIDTH) -> tuple[
 
 
 def split(photos: list[Path], share: float, seed: int) -> tuple[list[Path], list[Path]]:
-    """Training and validation photos; at least one of each, the same for the same photos, share and seed.
+    """Training and validation photos, the same for the same photos, share and seed.
+
+    At least one of each, and of six photos and more at least two to validate by, so that they can be joined.
 
     Raises:
         ValueError: if there are fewer than two photos.
@@ -107,7 +112,7 @@ def split(photos: list[Path], share: float, seed: int) -> tuple[list[Path], list
     if len(photos) < 2:
         raise ValueError("one photo cannot be split into training and validation; give at least two")
     order = np.random.default_rng(seed).permutation(len(photos))
-    count = min(max(1, round(share * len(photos))), len(photos) - 1)
+    count = min(max(2 if len(photos) >= TWO_HELD_BACK else 1, round(share * len(photos))), len(photos) - 1)
     held_back = {photos[number] for number in order[:count]}
     return [photo for photo in photos if photo not in held_back], sorted(held_back)
 

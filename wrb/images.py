@@ -308,10 +308,10 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             raise ValueError(advice)
         with Image.open(path) as image:
             yield image
-    except MemoryError:
-        raise
     except Exception as error:  # Pillow's readers raise exceptions of many kinds for a damaged file
         reason = str(error) or type(error).__name__
+        if isinstance(error, MemoryError):
+            reason = "there is not enough memory for it"
         if isinstance(error, Image.DecompressionBombError):
             reason = (
                 f"it has more than {limit:g} megapixels, and could be made to fill the memory; if it is what it should "

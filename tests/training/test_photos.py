@@ -90,6 +90,13 @@ def test_photos_are_scaled_as_the_paper_does(size, expected):
     assert scaled_size(*size) == expected
 
 
+@pytest.mark.parametrize(("number", "held_back"), [(2, 1), (5, 1), (6, 2), (12, 2), (30, 2), (100, 6)])
+def test_of_few_photos_enough_are_held_back_to_be_joined(tmp_path, number, held_back):
+    photos = [tmp_path / f"{number}.png" for number in range(number)]
+    training, validation = split(photos, 0.06, seed=0)
+    assert (len(training), len(validation)) == (number - held_back, held_back)
+
+
 def test_the_split_is_by_file_and_repeatable(tmp_path):
     photos = [tmp_path / f"{number}.png" for number in range(5)]
     training, validation = split(photos, 0.4, seed=3)
@@ -129,8 +136,18 @@ def test_odd_exif_keeps_no_photo_from_training(extension, tmp_path, caplog):
     assert not caplog.text
 
 
-@pytest.mark.parametrize("fault", [struct.error("of 4 bytes"), TypeError(), AttributeError("no such"), MemoryError()])
-def test_a_photo_on_which_pillow_fails_in_whatever_way_is_named_and_skipped(fault, tmp_path, caplog, monkeypatch):
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (struct.error("of 4 bytes"), "of 4 bytes"),
+        (TypeError(), "TypeError"),
+        (AttributeError("no such"), "no such"),
+        (MemoryError(), "there is not enough memory for it"),
+    ],
+)
+def test_a_photo_on_which_pillow_fails_in_whatever_way_is_named_and_skipped(
+    fault, reason, tmp_path, caplog, monkeypatch
+):
     good, bad = save_photo(tmp_path / "good.png", 800, 300), save_photo(tmp_path / "bad.tif", 800, 300)
 
     def fail(image):
@@ -138,7 +155,7 @@ def test_a_photo_on_which_pillow_fails_in_whatever_way_is_named_and_skipped(faul
 
     monkeypatch.setattr(TiffImageFile, "load", fail)
     assert find_photos([tmp_path]) == [good]
-    assert f"skipped {bad}: cannot be read as an image: {str(fault) or type(fault).__name__}" in caplog.text
+    assert f"skipped {bad}: cannot be read as an image: {reason}" in caplog.text
     with pytest.raises(ValueError, match=r"bad\.tif cannot be read as an image"):
         read_scaled(bad)
 
