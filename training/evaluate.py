@@ -21,7 +21,7 @@ import logging
 
 import tyro
 
-from wrb.files import accept_any_text, write_text
+from wrb.files import accept_any_text, replacing, write_text
 from wrb.network.config import IMAGE_SIZE
 
 from .evaluation.measurements import evaluate
@@ -67,8 +67,10 @@ def run(config: EvaluateConfig) -> None:
         config.out.mkdir(parents=True, exist_ok=True)
         write_text(config.out / "results.md", evaluation.to_markdown())
         write_text(config.out / "results.json", evaluation.to_json())
-        pairs_sheet(config, photos, methods).save(config.out / "pairs.png")
-        reconstructions_sheet(config, photos, methods).save(config.out / "reconstructions.png")
+        sheets = {"pairs.png": pairs_sheet, "reconstructions.png": reconstructions_sheet}
+        for name, draw in sheets.items():
+            with replacing(config.out / name) as partial:
+                draw(config, photos, methods).save(partial)
         logger.info("results and sheets are in %s", config.out)
 
 

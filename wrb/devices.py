@@ -12,7 +12,9 @@ def usable_device(name: str | None) -> torch.device:
         ValueError: if this machine or this build of torch does not have it.
     """
     if name is None:
-        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+        # torch 2.6 names the accelerator that it was built for, whether there is one or not
+        accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        return accelerator or torch.device("cpu")
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
