@@ -84,6 +84,7 @@ RAW = "camera raw is not read here; have its program save it as TIFF or JPEG"
 
 NOT_READ = {
     **dict.fromkeys((".heic", ".heif", ".hif"), "HEIC is read once pillow-heif is installed (pip install pillow-heif)"),
+    **dict.fromkeys((".eps", ".ps"), "PostScript is not read here; save it as PNG"),
     ".jxl": "JPEG XL is not read here; save it as PNG or JPEG",
     ".avif": "this Pillow does not read AVIF; install Pillow 11.3 or later",
     **dict.fromkeys((".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef"), RAW),
@@ -93,6 +94,9 @@ NOT_READ = {
 
 Raw files look like TIFF, from which Pillow would take a thumbnail.
 """
+
+STARTING_PROGRAMS = ("EPS",)
+"""Formats that Pillow reads by handing the file to another program: that is no place for a file from anywhere."""
 
 XMP = ("xmp", "XML:com.adobe.xmp")
 """Where Pillow keeps XMP, which may say the orientation too."""
@@ -257,9 +261,8 @@ def photos_among(paths: Iterable[Path]) -> list[Path]:
     Also those in the formats of `NOT_READ`, so that they are named rather than passed over, unless the same photo
     is beside them in a format that is read, as cameras leave it.
     """
-    formats = Image.registered_extensions()
     paths = [path for path in paths if not path.name.startswith(".")]  # macOS leaves ._photo.jpg beside photo.jpg
-    read = {path for path in paths if formats.get(path.suffix.lower()) in Image.OPEN}
+    read = {path for path in paths if _is_read(path)}
     copied = {path.with_suffix("") for path in read}
     others = {path for path in paths if path.suffix.lower() in NOT_READ and path.with_suffix("") not in copied}
     return sorted(path for path in read | others if path.is_file())
@@ -300,13 +303,14 @@ def write_png(pixels: Tensor, path: Path, profile: bytes, between_strips: Callab
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
+    Image.init()
     advice = NOT_READ.get(path.suffix.lower())
     limit = _megapixel_limit()
     Image.MAX_IMAGE_PIXELS = round(limit * 1e6) // 2  # from there on it would warn, from twice as many on it refuses
     try:
-        if advice and Image.registered_extensions().get(path.suffix.lower()) not in Image.OPEN:
+        if advice and not _is_read(path):
             raise ValueError(advice)
-        with Image.open(path) as image:
+        with Image.open(path, formats=[name for name in Image.OPEN if name not in STARTING_PROGRAMS]) as image:
             yield image
     except Exception as error:  # Pillow's readers raise exceptions of many kinds for a damaged file
         reason = str(error) or type(error).__name__
@@ -318,6 +322,12 @@ def _opened(path: Path) -> Iterator[Image.Image]:
                 f"be, set the environment variable {LIMIT_VARIABLE} to more"
             )
         raise ValueError(f"{path} cannot be read as an image: {reason}") from error
+
+
+def _is_read(path: Path) -> bool:
+    """Whether the extension is that of a format that is read."""
+    image_format = Image.registered_extensions().get(path.suffix.lower())
+    return image_format in Image.OPEN and image_format not in STARTING_PROGRAMS
 
 
 def _megapixel_limit() -> float:

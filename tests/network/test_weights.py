@@ -269,6 +269,15 @@ class TestRefusing:
         with pytest.raises(WeightsError, match="not of a generator that this version knows"):
             load_generator(tmp_path / "Gen")
 
+    @pytest.mark.filterwarnings("ignore")
+    @pytest.mark.parametrize("change", [lambda tensor: tensor.to("meta"), Tensor.to_sparse], ids=["meta", "sparse"])
+    def test_tensors_without_all_their_numbers(
+        self, change: Callable[[Tensor], Tensor], state_dict: dict[str, Tensor], tmp_path: Path
+    ) -> None:
+        torch.save({**state_dict, KEY: change(state_dict[KEY])}, tmp_path / "Gen")
+        with pytest.raises(WeightsError, match=rf"Gen has {KEY} without its numbers"):
+            read_weights(tmp_path / "Gen")
+
     def test_whole_numbers(self, state_dict: dict[str, Tensor], tmp_path: Path) -> None:
         torch.save(state_dict | {KEY: state_dict[KEY].int()}, tmp_path / "Gen")
         with pytest.raises(WeightsError, match=rf"{KEY} of type torch.int32"):

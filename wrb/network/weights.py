@@ -236,6 +236,8 @@ def _require_generator(path: Path, state_dict: dict[str, Tensor], config: Genera
                 f"{path} has {name} of shape {tuple(tensor.shape)}; expected is {tuple(expected[name].shape)} "
                 f"in {of_width}"
             )
+        if tensor.is_meta or tensor.layout != torch.strided:
+            raise WeightsError(f"{path} has {name} without its numbers, or few of them; expected are ordinary tensors")
         if not tensor.is_floating_point():
             raise WeightsError(f"{path} has {name} of type {tensor.dtype}; expected are floating-point numbers")
 
