@@ -168,7 +168,7 @@ def _read_torch_zip(path: Path) -> dict[str, Tensor]:
     try:
         with zipfile.ZipFile(path) as archive:
             records = archive.infolist()
-    except zipfile.BadZipFile as error:
+    except Exception as error:  # beside BadZipFile, names that are no UTF-8 and offsets out of the file raise others
         raise WeightsError(f"{path} starts like a torch checkpoint but is damaged or cut short ({error})") from error
     if not any(record.filename.endswith("data.pkl") for record in records):
         raise WeightsError(
