@@ -244,7 +244,9 @@ def _add_arrangement(parser: Parser) -> None:
 
 def _add_output(parser: Parser) -> None:
     """The options about what is written."""
-    parser.add_argument("--mask", type=Path, help="also write the gaps' mask there, white where generated")
+    parser.add_argument(
+        "--mask", type=Path, help="also write the gaps' mask there, white where generated (of two folders, a folder)"
+    )
     parser.add_argument(
         "--quality", type=_quality, metavar="1-100", help=f"of JPEG, WebP and AVIF (default: {QUALITY})"
     )

@@ -281,6 +281,11 @@ class TestRefusing:
         with pytest.raises(WeightsError, match=rf"Gen has {KEY} without its numbers"):
             read_weights(tmp_path / "Gen")
 
+    def test_a_zip_bomb(self, state_dict: dict[str, Tensor], tmp_path: Path) -> None:
+        deflated_save({**state_dict, "more": torch.zeros(10**7)}, tmp_path / "Gen")
+        with pytest.raises(WeightsError, match=r"Gen has .* MB and would unpack to 4\d MB"):
+            read_weights(tmp_path / "Gen")
+
     def test_a_zip_archive_whose_names_are_damaged(self, state_dict: dict[str, Tensor], tmp_path: Path) -> None:
         torch.save(state_dict, tmp_path / "Gen")
         content = (tmp_path / "Gen").read_bytes()

@@ -29,6 +29,10 @@ FIRST_KEY = "encoder_stage1_conv1.0.weight"
 """The key by which a generator is recognised; the first number of its shape is the width."""
 
 
+MOST_UNPACKED = 20
+"""How many times its size a packed checkpoint may unpack to: one of weights is hardly smaller for being packed."""
+
+
 class WeightsError(ValueError):
     """A file holds no usable weights; the message names it, what it seems to be, and what was expected."""
 
@@ -173,6 +177,11 @@ def _read_torch_zip(path: Path) -> dict[str, Tensor]:
     if not any(record.filename.endswith("data.pkl") for record in records):
         raise WeightsError(
             f"{path} is a zip archive ({_examples(record.filename for record in records)}), but no torch checkpoint"
+        )
+    unpacked, size = sum(record.file_size for record in records), path.stat().st_size
+    if unpacked > MOST_UNPACKED * size:
+        raise WeightsError(
+            f"{path} has {size / 1e6:.1f} MB and would unpack to {unpacked / 1e6:.0f} MB; expected are weights"
         )
     # torch maps a record as it lies there, packed or not, and takes a path of this ending for safetensors
     mappable = all(record.compress_type == zipfile.ZIP_STORED for record in records) and path.suffix != ".safetensors"
