@@ -44,9 +44,9 @@ def evaluation_photos(config: EvaluateConfig) -> list[Path]:
     if config.held_back:
         photos = read_list(config.held_back, photos, config.photos)
     if len(photos) < 2:
+        remedy = f"name more in {config.held_back}, or do without it" if config.held_back else "give at least two"
         raise ValueError(
-            f"{photos[0]} is the only photo of at least {config.crop_width}×{IMAGE_SIZE} px; "
-            "give at least two, to join them"
+            f"{photos[0]} is the only photo of at least {config.crop_width}×{IMAGE_SIZE} px; {remedy}, to join them"
         )
     logger.info("%d photos of at least %d×%d px", len(photos), config.crop_width, IMAGE_SIZE)
     return photos
