@@ -485,13 +485,17 @@ def work(kind: str, seed: int, first: int, end: int, folder: str) -> None:
     inputs.mkdir()
     watch = Watch(inputs)
     chunk: dict[str, Any] = {"counts": Counter(), "findings": [], "slowest": 0.0, "memory": 0.0, "next": first}
-    report = os.open(Path(folder) / "report", os.O_CREAT | os.O_RDWR)
+    report = (Path(folder) / "report").open("wb", buffering=0)
+
+    def write_report() -> None:
+        report.seek(0)
+        report.write(json.dumps(chunk).encode())
+        report.truncate()
+
     base = 0.0
     for number in range(first, end):
         chunk["next"] = number
-        content = json.dumps(chunk).encode()
-        os.pwrite(report, content, 0)
-        os.ftruncate(report, len(content))
+        write_report()
         faulthandler.dump_traceback_later(3 * SLOWEST, exit=True)
         started = time.perf_counter()
         try:
@@ -511,9 +515,7 @@ def work(kind: str, seed: int, first: int, end: int, folder: str) -> None:
         base = base or peak_memory()
         chunk["memory"] = peak_memory() - base
     chunk["next"] = end
-    content = json.dumps(chunk).encode()
-    os.pwrite(report, content, 0)
-    os.ftruncate(report, len(content))
+    write_report()
 
 
 class Watch:

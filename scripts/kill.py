@@ -40,8 +40,9 @@ class Work:
         """Run it in a process of its own; returns the process's number."""
         if process := os.fork():
             return process
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        os.dup2(1, 2)
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+            os.dup2(nowhere.fileno(), 2)
         os._exit(run_command(self.arguments))
 
     def require_whole(self) -> int:
