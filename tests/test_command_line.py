@@ -227,9 +227,6 @@ class TestSeveralPhotos:
         assert torch.equal(read_image(Path("large.png")), read_image(Path("small.png")))
         assert Path("mask.png").read_bytes() != mask  # written in strips too
         assert names(folder) == {"left", "right", "mask.png", "small.png", "large.png"}
-        assert run("left/a.png", "right/c.png", "-o", "pair.png", "--weights", weights) == 0
-        pair, left, right = (read_image(Path(name)) for name in ("pair.png", "left/a.png", "right/c.png"))
-        assert torch.equal(pair[..., :50], left) and torch.equal(pair[..., -50:], right)
 
     def test_a_disk_too_small_for_it_is_told_beforehand(
         self, folder: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -298,7 +298,7 @@ def _blend_photos(options: argparse.Namespace) -> int:
     generator = _load(options)
     for path in _outputs(options):
         require_writable(path)
-    if len(options.photos) == 2 and not options.loop and width * height <= LARGE:
+    if len(options.photos) == 2 and not options.loop:
         left, right = options.photos
         _make_panorama(generator, Job(left, right, options.output), options)
     else:
