@@ -210,7 +210,7 @@ def _odd_entry(random: Random, tensor: Any) -> Any:
         case 3:
             return torch.zeros(1).expand(10**6, 10**6) if tensor.shape else torch.empty(0, 10**9)
         case 4:
-            return tensor.to_sparse() if tensor.ndim else tensor
+            return tensor.float().to_sparse() if tensor.ndim else tensor
         case 5:
             return tensor.to("meta")
         case 6:
