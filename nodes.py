@@ -484,7 +484,8 @@ def to_torch(image: Tensor) -> Tensor:
 def to_comfy(blend: Blend) -> tuple[Tensor, Tensor]:
     """A blend as ComfyUI's IMAGE (b h w c) and MASK (b h w)."""
     device = model_management.intermediate_device()
-    return blend.panorama.movedim(1, -1).to(device), blend.gap_mask.to(device)
+    # other nodes may write into the mask, whose rows are one in memory
+    return blend.panorama.movedim(1, -1).to(device), blend.gap_mask.contiguous().to(device)
 
 
 def run_within_memory(

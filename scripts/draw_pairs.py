@@ -18,6 +18,7 @@ from training.evaluation.sheets import draw_sheet
 from training.photo_lists import read_list
 from training.photos import find_photos
 from wrb import Generator, blend, load_generator
+from wrb.files import replacing
 from wrb.images import read_image
 from wrb.resampling import resize
 
@@ -42,7 +43,8 @@ def main() -> None:
     columns = [panoramas[start::COLUMNS] for start in range(COLUMNS)]
     numbers = [range(1 + start, 1 + PAIRS, COLUMNS) for start in range(COLUMNS)]
     headings = ["pairs " + ", ".join(map(str, column)) for column in numbers]
-    draw_sheet(columns, headings).save(options.out, quality=QUALITY)
+    with replacing(options.out) as partial:
+        draw_sheet(columns, headings).save(partial, quality=QUALITY)
 
 
 def join(generator: Generator, left: Path, right: Path, height: int) -> Tensor:

@@ -26,7 +26,7 @@ from training.evaluation.methods import Method
 from training.evaluation.settings import EvaluateConfig
 from training.evaluation.sheets import pairs_sheet
 from wrb import DetailSettings, Generator, blend, load_generator
-from wrb.files import accept_any_text, write_text
+from wrb.files import accept_any_text, replacing, write_text
 
 DEFAULTS = "defaults"
 
@@ -63,7 +63,8 @@ def main() -> None:
     sys.stdout.write(evaluation.table())
     options.out.mkdir(parents=True, exist_ok=True)
     write_text(options.out / "results.md", evaluation.to_markdown())
-    pairs_sheet(config, photos, methods).save(options.out / "pairs.png")
+    with replacing(options.out / "pairs.png") as partial:
+        pairs_sheet(config, photos, methods).save(partial)
 
 
 def combine(sets: Iterable[Sequence[str]]) -> list[tuple[str, DetailSettings]]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,10 +16,12 @@ from PIL import Image
 
 from tests.golden.seeded import seeded_image
 from wrb.__main__ import main
-from wrb.blend import blend
+from wrb.blend import Blend, blend
 from wrb.images import read_image, write_image
 from wrb.network.generator import Generator
 from wrb.network.weights import load_generator, read_weights, save_generator
+from wrb.resampling import resize
+from wrb.sequence import blend_sequence
 
 
 @pytest.fixture(scope="module")
@@ -93,13 +98,40 @@ class TestTwoPhotos:
         ("arguments", "message"),
         [
             ("absent.png right/c.png -o out.png", "there is no file or folder absent.png"),
-            ("left/a.png right -o out.png", "one of LEFT and RIGHT is a folder"),
+            (
+                "left/a.png right -o out.png",
+                "right is a folder; give two folders, whose photos are paired, or photos alone",
+            ),
             ("left/a.png right/c.png", "required: -o"),
             ("left/a.png right/c.png -o out.txt", "out.txt does not end in the extension of an image format"),
-            ("left/a.png right/c.png -o absent/out.png", "absent"),
+            ("left/a.png right/c.png -o left/a.png/out.png", "left/a.png"),
+            ("left/a.png right/c.png -o out.ico", "out.ico: ICO cannot hold a panorama"),
+            ("left/a.png right/c.png -o out.gif", "out.gif: GIF cannot hold a panorama"),
+            ("left/a.png right/c.png -o out.png --mask mask.ico", "mask.ico: ICO cannot hold"),
+            (f"left/a.png right/c.png -o {300 * 'a'}.png", "File name too long"),
+            ("wide.png wide.png -o out.webp", "out.webp: the image is 18040×40 px, and WEBP holds at most 16383 px"),
+            ("wide.png wide.png -o new/out.png --gap 9999", "the gap is 9999 px wide"),
+            ("wide.png wide.png -o folder.png", "folder.png is a folder; name a file"),
+            ("restore wide.png left/a.png right/c.png -o out.ico", "out.ico: ICO cannot hold"),
             ("left/a.png right/c.png -o left/a.png", "left/a.png is one of the photos"),
-            ("left/a.png right/c.png -o out.png --gap 0", "--gap: 0 is not a number of pixels above 0"),
-            ("left/a.png right/c.png -o out.png --gap wide", "--gap: wide is not a number of pixels above 0"),
+            ("left right left -o out", "left is a folder; give two folders"),
+            ("left/a.png -o out.png", "left/a.png is a single photo; give at least two, or --loop"),
+            ("left/a.png right/c.png -o out.png --gap -9", "--gap: -9 is not a number of pixels"),
+            ("left/a.png right/c.png -o out.png --gap wide", "--gap: wide is not a number of pixels"),
+            ("left/a.png right/c.png -o out.png --gap 20,30", "--gap has 2 widths for 1 gaps"),
+            ("left right -o out --gap 20,30", "--gap has 2 widths for 1 gaps"),
+            ("left/a.png left/b.png right/c.png -o out.png --gap 20,30 --loop", "--gap has 2 widths for 3 gaps"),
+            ("left/a.png left/b.png right/c.png -o out.png --gap 20,9", "gap 2 is 9 px wide"),
+            ("left/a.png right/c.png -o out.png --quality 80", "--quality is for JPEG, WebP and AVIF"),
+            ("left/a.png right/c.png -o out.jpg --quality 0", "0 is not a whole number from 1 to 100"),
+            ("left/a.png right/c.png -o out.png --mask out.png", "out.png is the panorama; its mask needs"),
+            ("left/a.png right/c.png -o out.png --mask left/a.png", "left/a.png is one of the photos"),
+            ("left/a.png right/c.png -o out.png --mask mask", "mask does not end in the extension"),
+            ("left right -o out --mask out", "--mask is the folder for panoramas"),
+            ("left right -o out --loop", "--loop is for several photos"),
+            ("left right -o out --quality 9", "--quality is for several photos"),
+            ("restore absent.png left/a.png right/c.png -o out.png", "there is no file absent.png"),
+            ("restore left/a.png left/a.png right/c.png -o out.png", "the panorama is 50×40 px"),
             ("left/a.png right/c.png -o out.png --gap 100000", "100000"),
             ("left/a.png right/c.png -o out.png --feather 9", "--feather is for --photos feather"),
             ("left/a.png right/c.png -o out.png --detail 2", "--detail is 2.0; it goes from 0 to 1"),
@@ -113,13 +145,23 @@ class TestTwoPhotos:
             ("convert left/a.png out.safetensors", "left/a.png is of an unknown kind"),
         ],
     )
-    def test_a_mistake_is_told_in_one_line(
-        self, arguments: str, message: str, folder: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+    def test_a_mistake_is_told_in_one_line_before_the_first_pass(
+        self,
+        arguments: str,
+        message: str,
+        folder: Path,
+        weights: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         (folder / "broken.png").write_text("no image")
+        (folder / "folder.png").mkdir()
+        write_image(torch.zeros(1, 3, 40, 9000), folder / "wide.png")
+        monkeypatch.setattr("wrb.__main__.blend", None)  # told before the first pass
+        monkeypatch.setattr("wrb.painter.Painter.encode", None)
         before = names(folder)
         command = arguments.split()
-        if "-o" in command and "--weights" not in command:
+        if "-o" in command and "--weights" not in command and command[0] != "restore":
             command += ["--weights", str(weights)]
         assert run(*command) == 2
         printed = capsys.readouterr()
@@ -127,6 +169,105 @@ class TestTwoPhotos:
         assert message in printed.err
         assert printed.err.count("\n") == 1
         assert names(folder) == before
+
+
+class TestSeveralPhotos:
+    PHOTOS = ("left/a.png", "left/b.png", "right/c.png")
+
+    def test_are_one_panorama_as_of_the_sequence(self, folder: Path, weights: Path) -> None:
+        arguments = (*self.PHOTOS, "--weights", weights, "--device", "cpu")
+        assert run(*arguments, "-o", "out.png", "--gap", "20,30,0", "--loop", "--mask", "mask.png") == 0
+        photos = [read_image(Path(photo)) for photo in self.PHOTOS]
+        expected = blend_sequence(load_generator(weights), photos, [20, 30, None], loop=True)
+        torch.testing.assert_close(read_image(Path("out.png")), expected.panorama, atol=1.01 / 255, rtol=0)
+        assert torch.equal(read_image(Path("mask.png"))[:, 0], expected.gap_mask)
+        with Image.open("mask.png") as mask:
+            assert mask.mode == "L"
+
+    def test_options_reach_the_sequence(self, folder: Path, weights: Path) -> None:
+        options = ("--gap", "30", "--direction", "down", "--photos", "feather", "--feather", "5", "--detail", "0.5")
+        arguments = ("left/a.png", *options, "right/c.png", "left/b.png")  # photos may stand on both sides of options
+        assert run(*arguments, "-o", "out.png", "--weights", weights, "--device", "cpu") == 0
+        photos = [read_image(Path(name)) for name in ("left/a.png", "right/c.png", "left/b.png")]
+        expected = blend_sequence(
+            load_generator(weights), photos, 30, direction="down", photo_mode="feather", feather=5, detail=0.5
+        )
+        torch.testing.assert_close(read_image(Path("out.png")), expected.panorama, atol=1.01 / 255, rtol=0)
+
+    def test_one_may_lead_into_itself(self, folder: Path, weights: Path) -> None:
+        assert run("left/a.png", "--loop", "-o", "out.png", "--weights", weights) == 0
+        assert read_image(Path("out.png")).shape == (1, 3, 40, 90)
+
+    def test_photos_are_held_one_at_a_time(self, folder: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        alive: list[weakref.ref[torch.Tensor]] = []
+        most = 0
+
+        def counting(path: Path) -> torch.Tensor:
+            nonlocal most
+            photo = read_image(path)
+            alive.append(weakref.ref(photo))
+            most = max(most, sum(reference() is not None for reference in alive))
+            return photo
+
+        monkeypatch.setattr("wrb.images.read_image", counting)
+        assert run(*self.PHOTOS * 4, "-o", "out.png", "--weights", weights, "--gap", "10") == 0
+        assert len(alive) == 24
+        assert most <= 2
+
+    def test_a_large_panorama_lies_in_a_file_meanwhile(
+        self, folder: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        arguments = (*self.PHOTOS, "--weights", weights, "--device", "cpu", "--mask", "mask.png")
+        assert run(*arguments, "-o", "small.png") == 0
+        mask = Path("mask.png").read_bytes()
+        monkeypatch.setattr("wrb.images.LARGE", 1000)
+        monkeypatch.setattr("wrb.images.STRIP", 7)
+        monkeypatch.setattr("wrb.__main__.LARGE", 1000)
+        assert run(*arguments, "-o", "large.png") == 0
+        assert torch.equal(read_image(Path("large.png")), read_image(Path("small.png")))
+        assert Path("mask.png").read_bytes() != mask  # written in strips too
+        assert names(folder) == {"left", "right", "mask.png", "small.png", "large.png"}
+
+    def test_a_disk_too_small_for_it_is_told_beforehand(
+        self, folder: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr("wrb.__main__.LARGE", 1000)
+        monkeypatch.setattr("shutil.disk_usage", lambda folder: shutil._ntuple_diskusage(9, 9, 9))
+        assert run(*self.PHOTOS, "-o", "out.png", "--weights", weights) == 2
+        assert "has 0.0 GB left" in capsys.readouterr().err
+
+    def test_restoring_them(self, folder: Path, weights: Path) -> None:
+        common = ("--gap", "20,30,40", "--loop", "--direction", "down")
+        assert run(*self.PHOTOS, *common, "-o", "out.png", "--weights", weights) == 0
+        made = read_image(Path("out.png"))
+        write_image(made * 0.8, Path("changed.png"))
+        assert run("restore", "changed.png", *self.PHOTOS, *common, "-o", "restored.png", "--mask", "mask.png") == 0
+        restored, mask = read_image(Path("restored.png")), read_image(Path("mask.png"))
+        assert torch.equal(restored[mask == 0], made[mask == 0])
+        assert mask.mean() == pytest.approx(90 / 210)
+        assert run("restore", "changed.png", *self.PHOTOS, *common, "-o", "soft.png", "--feather", "9") == 0
+        assert not torch.equal(read_image(Path("soft.png"))[mask == 0], made[mask == 0])
+        write_image(resize(made, 420, 100), Path("changed.png"))
+        assert run("restore", "changed.png", *self.PHOTOS, *common, "-o", "restored.webp", "--quality", "30") == 0
+        assert read_image(Path("restored.webp")).shape == (1, 3, 420, 100)
+
+    def test_folders_are_made(self, folder: Path, weights: Path) -> None:
+        assert run(*self.PHOTOS, "-o", "new/deep/out.png", "--mask", "masks/out.png", "--weights", weights) == 0
+        assert names(folder / "new/deep") == names(folder / "masks") == {"out.png"}
+
+    def test_a_name_as_long_as_a_file_system_takes(self, folder: Path, weights: Path) -> None:
+        name = 83 * "山" + "aa.png"
+        assert run("left/a.png", "right/c.png", "-o", name, "--weights", weights) == 0
+        assert name in names(folder)
+
+    @pytest.mark.parametrize("extension", ["jpg", "webp"])
+    def test_quality(self, extension: str, folder: Path, weights: Path) -> None:
+        sizes = []
+        for quality in ("10", "95", "100"):
+            name = f"out{quality}.{extension}"
+            assert run(*self.PHOTOS, "-o", name, "--quality", quality, "--weights", weights) == 0
+            sizes.append(Path(name).stat().st_size)
+        assert sizes[0] < sizes[1] < sizes[2]
 
 
 class TestFolders:
@@ -164,6 +305,21 @@ class TestFolders:
         assert run(*command) == 0
         assert names(folder / "out") == {"a__b.png", "b__a.png", "b__a_swapped.png", "a__b_swapped.png"}
 
+    def test_a_photo_that_is_not_read_is_named_and_shifts_no_pair(
+        self, folder: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for side, names_ in (("left", ("1.png", "2.nef")), ("right", ("1.png", "2.png"))):
+            for old, new in zip(sorted((folder / side).iterdir()), names_, strict=True):
+                old.rename(folder / side / new)
+        assert run("left", "right", "-o", "out", "--weights", weights) == 1
+        assert names(folder / "out") == {"1__1.png"}
+        assert "left/2.nef cannot be read as an image: camera raw is not read here" in capsys.readouterr().err
+
+    def test_masks_have_a_folder_too(self, folder: Path, weights: Path) -> None:
+        assert run("left", "right", "-o", "out", "--mask", "masks", "--gap", "10", "--weights", weights) == 0
+        assert names(folder / "masks") == names(folder / "out") == {"a__c.png", "b__d.png"}
+        assert read_image(Path("masks/a__c.png")).mean() == pytest.approx(10 / 110)
+
     def test_a_bad_file_is_reported_and_skipped(
         self, folder: Path, weights: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -173,6 +329,44 @@ class TestFolders:
         printed = capsys.readouterr()
         assert "left/a.png and right/c.png skipped: left/a.png cannot be read as an image" in printed.err
         assert "1 of 2 panoramas" in printed.out
+
+    @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), None])
+    def test_a_pair_too_large_for_the_memory_is_named_and_the_others_are_made(
+        self,
+        error: Exception | None,
+        folder: Path,
+        weights: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        first = read_image(Path("left/a.png"))
+
+        def blend_in_little_memory(
+            generator: Generator, left: torch.Tensor, right: torch.Tensor, *arguments: Any, **options: Any
+        ) -> Blend:
+            if torch.equal(left, first):
+                if error:
+                    raise error
+                torch.empty(2**58)  # torch's own error on a CPU is a RuntimeError
+            return blend(generator, left, right, *arguments, **options)
+
+        monkeypatch.setattr("wrb.__main__.blend", blend_in_little_memory)
+        assert run("left", "right", "-o", "out", "--weights", weights) == 1
+        assert names(folder / "out") == {"b__d.png"}
+        assert "left/a.png and right/c.png skipped: there is not enough memory. Close" in capsys.readouterr().err
+        assert run("left/a.png", "right/c.png", "-o", "out.png", "--weights", weights) == 2
+        assert "wrb: there is not enough memory. Close" in capsys.readouterr().err
+
+    def test_a_fault_of_the_program_is_no_mistake_of_the_user(
+        self, folder: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*arguments: object, **options: object) -> None:
+            raise RuntimeError("shapes do not match")
+
+        monkeypatch.setattr("wrb.__main__.blend", fail)
+        for arguments in ("left right -o out", "left/a.png right/c.png -o out.png"):
+            with pytest.raises(RuntimeError, match="shapes do not match"):
+                main([*arguments.split(), "--weights", str(weights)])
 
     def test_unequal_folders_and_empty_ones_are_mistakes(
         self, folder: Path, weights: Path, capsys: pytest.CaptureFixture[str]
@@ -230,7 +424,14 @@ class TestWeights:
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--help") == 0
     text = capsys.readouterr().out
-    assert all(word in text for word in ("--gap", "--random-pairs", "info", "convert", "Exit codes"))
+    assert all(word in text for word in ("--gap", "--random-pairs", "info", "convert", "restore", "Exit codes"))
+    assert "a.jpg b.jpg c.jpg d.jpg --loop -o panorama.png" in text
+    assert "lefts/ rights/ -o panoramas/" in text
+
+
+def test_pip_installs_a_command_of_its_own() -> None:
+    project = Path(__file__).parents[1] / "pyproject.toml"
+    assert 'wrb = "wrb.__main__:main"' in project.read_text(encoding="utf-8")
 
 
 def test_a_panorama_is_an_ordinary_image(folder: Path, weights: Path) -> None:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL
 import pytest
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from tests.colour_profiles import ADOBE_RGB, DISPLAY_P3, grey_profile, in_srgb, rgb_profile
 from tests.odd_exif import IGNORED, QUARTER_TURN, UNDERSTOOD, exif_block
 from wrb.images import (
+    LONGEST_SIDES,
+    LOSSY,
+    format_of,
     list_images,
     read_image,
     read_upright,
-    require_writable,
+    require_room,
+    srgb_profile,
     to_image,
+    to_rgb,
     to_tensor,
     upright_size,
     write_image,
@@ -118,6 +125,66 @@ class TestOddMetadata:
                 read(path)
 
 
+class TestColourProfiles:
+    COLOURS = ((200, 60, 40), (40, 180, 60), (30, 50, 200), (128, 128, 128), (255, 255, 255), (0, 0, 0), (90, 160, 150))
+
+    @pytest.mark.parametrize("extension", ["png", "jpg", "tif", "webp"])
+    @pytest.mark.parametrize("space", [DISPLAY_P3, ADOBE_RGB], ids=["Display P3", "Adobe RGB"])
+    @pytest.mark.parametrize("alpha", [False, True])
+    def test_colours_become_srgb(self, space: dict[str, Any], extension: str, alpha: bool, tmp_path: Path) -> None:
+        if alpha and extension == "jpg":
+            pytest.skip("JPEG has no transparency")
+        path = tmp_path / f"photo.{extension}"
+        for colour in self.COLOURS:
+            image = Image.new("RGB", (16, 16), colour)
+            if alpha:
+                image.putalpha(200)
+            image.save(path, icc_profile=rgb_profile(space), **({"lossless": True} if extension == "webp" else {}))
+            seen = read_image(path)[0, :, 8, 8] * 255
+            assert np.abs(seen[:3].numpy() - in_srgb(colour, space)).max() < 2.5
+            assert seen[3:].tolist() == [200] * alpha
+            assert np.abs(np.asarray(to_rgb(read_upright(path)))[8, 8] - in_srgb(colour, space)).max() < 2.5
+
+    def test_colours_off_by_dozens_of_levels_without_it(self) -> None:
+        assert max(np.abs(in_srgb(colour, ADOBE_RGB) - colour).max() for colour in self.COLOURS) > 40
+
+    def test_a_photo_in_srgb_is_kept_to_the_bit(self, tmp_path: Path) -> None:
+        pixels = torch.randint(256, (1, 3, 64, 64)) / 255
+        to_image(pixels[0]).save(tmp_path / "photo.png", icc_profile=srgb_profile())
+        assert torch.equal(read_image(tmp_path / "photo.png"), pixels)
+
+    def test_grey_and_palettes_have_profiles_too(self, tmp_path: Path) -> None:
+        Image.new("L", (9, 9), 128).save(tmp_path / "grey.png", icc_profile=grey_profile(1.0))
+        assert (read_image(tmp_path / "grey.png") * 255).unique().tolist() == pytest.approx([188], abs=1.5)
+        palette = Image.new("RGB", (9, 9), (200, 60, 40)).convert("P", palette=Image.Palette.ADAPTIVE)
+        palette.save(tmp_path / "palette.png", icc_profile=rgb_profile(ADOBE_RGB))
+        seen = read_image(tmp_path / "palette.png")[0, :, 4, 4] * 255
+        assert np.abs(seen.numpy() - in_srgb((200, 60, 40), ADOBE_RGB)).max() < 2.5
+
+    @pytest.mark.parametrize("profile", [b"no profile", rgb_profile(ADOBE_RGB)[:200], grey_profile(2.2), bytes(1000)])
+    def test_what_cannot_be_understood_is_ignored(self, profile: bytes, tmp_path: Path) -> None:
+        image = Image.new("RGB", (9, 9), (200, 60, 40))
+        image.save(tmp_path / "photo.png", icc_profile=profile)
+        assert (read_image(tmp_path / "photo.png")[0, :, 4, 4] * 255).tolist() == [200, 60, 40]
+
+    @pytest.mark.parametrize("extension", ["png", "jpg", "tif", "webp", "avif"])
+    def test_a_panorama_says_that_it_is_srgb(self, extension: str, tmp_path: Path) -> None:
+        path = tmp_path / f"panorama.{extension}"
+        try:
+            write_image(torch.rand(1, 3, 16, 16), path)
+        except ValueError:
+            pytest.skip("this Pillow does not write AVIF")
+        with Image.open(path) as written:
+            assert written.info["icc_profile"] == srgb_profile()
+
+    def test_so_does_a_large_one_and_a_mask_says_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("wrb.images.LARGE", 100)
+        for channels, expected in ((3, srgb_profile()), (1, None)):
+            write_image(torch.rand(1, channels, 16, 16), tmp_path / "image.png")
+            with Image.open(tmp_path / "image.png") as written:
+                assert written.info.get("icc_profile") == expected
+
+
 def test_eight_bits_survive_a_round_trip(tmp_path: Path) -> None:
     image = torch.arange(256 * 3).reshape(1, 3, 16, 16) % 256 / 255
     write_image(image, tmp_path / "image.png")
@@ -141,7 +208,7 @@ def test_shades_between_those_of_8_bits_are_rounded() -> None:
 @pytest.mark.parametrize("extension", [".png", ".jpg", ".JPEG", ".webp", ".tif", ".bmp"])
 def test_the_extension_names_the_format(extension: str, tmp_path: Path) -> None:
     path = tmp_path / f"image{extension}"
-    require_writable(path)
+    assert format_of(path)
     write_image(torch.full((1, 3, 8, 12), 0.5), path)
     with Image.open(path) as image:
         assert image.format == Image.registered_extensions()[extension.lower()]
@@ -152,13 +219,60 @@ def test_the_extension_names_the_format(extension: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["image", "image.txt", "image.safetensors"])
 def test_unknown_extensions_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match="extension"):
-        require_writable(Path(name))
+        format_of(Path(name))
 
 
 def test_an_image_too_large_for_its_format_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="16383"):
         write_image(torch.zeros(1, 3, 1, 17000), tmp_path / "image.webp")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("image_format", LONGEST_SIDES)
+def test_formats_that_are_written_hold_the_image_as_it_is(image_format: str, tmp_path: Path) -> None:
+    Image.init()
+    if image_format not in Image.SAVE:
+        pytest.skip(f"this Pillow does not write {image_format}")
+    extension = next(key for key, value in Image.registered_extensions().items() if value == image_format)
+    image = torch.rand(1, 3, 300, 417)
+    write_image(image, tmp_path / f"image{extension}")
+    written = read_image(tmp_path / f"image{extension}")
+    assert written.shape == image.shape
+    if image_format not in LOSSY:
+        torch.testing.assert_close(written, image, atol=0.51 / 255, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "height"),
+    [("a.jpg", 65501, 9), ("a.tga", 9, 65536), ("a.webp", 16384, 9), ("a.tif", 400000, 4000), ("a.bmp", 4000, 400000)],
+)
+def test_what_a_format_cannot_hold_is_known_beforehand(name: str, width: int, height: int) -> None:
+    with pytest.raises(ValueError, match=rf"{name}: .*{width}×{height} px.*take \.png"):
+        require_room(Path(name), width, height)
+    require_room(Path("a.png"), width, height)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_large_png_is_written_in_strips(channels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = torch.randint(256, (1, channels, 150, 70)) / 255
+    monkeypatch.setattr("wrb.images.LARGE", 100)
+    strips: list[None] = []
+    write_image(image, tmp_path / "image.png", between_strips=lambda: strips.append(None))
+    assert len(strips) == 3
+    assert torch.equal(read_image(tmp_path / "image.png"), image.expand(-1, 3, -1, -1))
+    with Image.open(tmp_path / "image.png") as written:
+        written.verify()
+
+
+def test_no_program_is_started_for_postscript_by_whatever_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise AssertionError("started a program")
+
+    monkeypatch.setattr("subprocess.Popen", fail)
+    for name in ("photo.jpg", "photo.eps"):
+        Image.new("RGB", (16, 16)).save(tmp_path / name, "EPS")
+        with pytest.raises(ValueError, match="cannot be read as an image"):
+            read_image(tmp_path / name)
 
 
 class TestRefusing:
@@ -178,14 +292,49 @@ class TestRefusing:
         with pytest.raises(ValueError, match="cannot be read as an image"):
             read_image(path)
 
-    def test_an_image_that_would_fill_the_memory(self, tmp_path: Path) -> None:
-        Image.new("1", (30000, 30000)).save(tmp_path / "bomb.png")
-        with pytest.raises(ValueError, match="exceeds limit"):
-            read_image(tmp_path / "bomb.png")
+    @pytest.mark.filterwarnings("error")
+    @pytest.mark.parametrize("size", [(30000, 30000), (20001, 20000)])
+    def test_an_image_that_would_fill_the_memory(self, size: tuple[int, int], tmp_path: Path) -> None:
+        Image.new("1", size).save(tmp_path / "bomb.png")
+        for read in (read_image, upright_size):
+            with pytest.raises(ValueError, match=r"bomb\.png .* more than 400 megapixels.* set .*WRB_MAX_MEGAPIXELS"):
+                read(tmp_path / "bomb.png")
 
-    def test_but_not_a_square_of_8k(self, tmp_path: Path) -> None:
-        Image.new("L", (7680, 7680)).save(tmp_path / "large.png")
-        assert read_image(tmp_path / "large.png").shape == (1, 3, 7680, 7680)
+    @pytest.mark.filterwarnings("error")
+    @pytest.mark.parametrize("size", [(100, 1_000_000), (20000, 10000)])
+    def test_but_not_a_photo_of_a_hundred_megapixels_and_more(self, size: tuple[int, int], tmp_path: Path) -> None:
+        Image.new("L", size).save(tmp_path / "large.png")
+        assert upright_size(tmp_path / "large.png") == size
+        assert read_upright(tmp_path / "large.png").size == size
+
+    def test_the_limit_is_the_users(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        write_image(torch.rand(1, 3, 100, 101), tmp_path / "photo.png")
+        monkeypatch.setenv("WRB_MAX_MEGAPIXELS", "0.01")
+        with pytest.raises(ValueError, match="more than 0.01 megapixels"):
+            read_image(tmp_path / "photo.png")
+        monkeypatch.setenv("WRB_MAX_MEGAPIXELS", "0.0101")
+        assert read_image(tmp_path / "photo.png").shape == (1, 3, 100, 101)
+        for nonsense in ("many", "-1", "nan", "inf"):
+            monkeypatch.setenv("WRB_MAX_MEGAPIXELS", nonsense)
+            with pytest.raises(ValueError, match=f"WRB_MAX_MEGAPIXELS is '{nonsense}'; give a number of megapixels"):
+                read_image(tmp_path / "photo.png")
+
+    def test_a_png_with_much_text_or_a_large_profile_is_read(self, tmp_path: Path) -> None:
+        text = PngImagePlugin.PngInfo()
+        for number in range(30):
+            text.add_text(f"graph {number}", "x" * 3_000_000, zip=number % 2 == 0)
+        profile = rgb_profile(ADOBE_RGB)
+        image = Image.new("RGB", (9, 9), (200, 60, 40))
+        image.save(tmp_path / "photo.png", pnginfo=text, icc_profile=profile + bytes(3_000_000))
+        seen = read_image(tmp_path / "photo.png")[0, :, 4, 4] * 255
+        assert np.abs(seen.numpy() - in_srgb((200, 60, 40), ADOBE_RGB)).max() < 2.5
+
+    def test_but_not_one_whose_text_would_fill_the_memory(self, tmp_path: Path) -> None:
+        text = PngImagePlugin.PngInfo()
+        text.add_text("bomb", "x" * 100_000_000, zip=True)
+        Image.new("RGB", (9, 9)).save(tmp_path / "bomb.png", pnginfo=text)
+        with pytest.raises(ValueError, match=r"bomb\.png cannot be read as an image"):
+            read_image(tmp_path / "bomb.png")
 
 
 def test_a_folder_lists_its_images_by_name(tmp_path: Path) -> None:
@@ -193,6 +342,44 @@ def test_a_folder_lists_its_images_by_name(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     (tmp_path / "folder.png").mkdir()
     assert [path.name for path in list_images(tmp_path)] == ["a.jpg", "b.PNG"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a.heic", "HEIC is read once pillow-heif is installed"),
+        ("a.JXL", "JPEG XL is not read here; save it as PNG or JPEG"),
+        ("a.cr2", "camera raw is not read here; have its program save it as TIFF or JPEG"),
+        ("a.NEF", "camera raw"),
+        ("a.eps", "PostScript is not read here"),
+    ],
+)
+def test_photos_that_are_not_read_are_named_with_what_to_do(name: str, message: str, tmp_path: Path) -> None:
+    if name == "a.heic" and ".heic" in Image.registered_extensions():
+        pytest.skip("pillow-heif reads it here")
+    path = tmp_path / name
+    Image.new("RGB", (160, 120)).save(path, "TIFF")  # a raw file holds such a thumbnail
+    (tmp_path / "b.png").touch()
+    assert list_images(tmp_path) == [path, tmp_path / "b.png"]
+    for read in (read_image, upright_size):
+        with pytest.raises(ValueError, match=f"{name} cannot be read as an image: {message}"):
+            read(path)
+
+
+def test_but_not_beside_the_same_photo_in_a_format_that_is_read(tmp_path: Path) -> None:
+    for name in ("a.NEF", "a.jpg", "b.heic", "c.heic", "c.JPG"):
+        (tmp_path / name).touch()
+    assert [path.name for path in list_images(tmp_path)] == ["a.jpg", "b.heic", "c.JPG"]
+
+
+def test_heic_is_read_with_pillow_heif(tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    image = Image.linear_gradient("L").convert("RGB")
+    heif.from_pillow(image).save(tmp_path / "photo.heic", quality=90)
+    assert list_images(tmp_path) == [tmp_path / "photo.heic"]
+    photo = read_image(tmp_path / "photo.heic")
+    torch.testing.assert_close(photo[0], to_tensor(image), atol=0.05, rtol=0)
+    assert upright_size(tmp_path / "photo.heic") == (256, 256)
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:

@@ -86,3 +86,16 @@ def test_names_are_distinct_where_the_photos_names_are_not() -> None:
     ]
     outputs = [job.output for job in name_panoramas(pairs, Path("out"), both_orders=True)]
     assert len(set(outputs)) == 6
+
+
+def test_long_names_are_shortened_and_stay_distinct() -> None:
+    lefts = [Path(80 * "山" + f"{number}.jpg") for number in range(3)]
+    rights = [Path(80 * "湖" + f"{number}.jpg") for number in range(3)]
+    outputs = [job.output for job in name_panoramas(list(zip(lefts, rights, strict=True)), Path(), both_orders=True)]
+    assert len(set(outputs)) == 6
+    for output in outputs:
+        assert 250 <= len(output.name.encode()) <= 255
+        assert output.suffix == ".png"
+    assert outputs == [
+        job.output for job in name_panoramas(list(zip(lefts, rights, strict=True)), Path(), both_orders=True)
+    ]

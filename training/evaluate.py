@@ -21,7 +21,7 @@ import logging
 
 import tyro
 
-from wrb.files import accept_any_text, write_text
+from wrb.files import accept_any_text, replacing, write_text
 from wrb.network.config import IMAGE_SIZE
 
 from .evaluation.measurements import evaluate
@@ -44,9 +44,9 @@ def evaluation_photos(config: EvaluateConfig) -> list[Path]:
     if config.held_back:
         photos = read_list(config.held_back, photos, config.photos)
     if len(photos) < 2:
+        remedy = f"name more in {config.held_back}, or do without it" if config.held_back else "give at least two"
         raise ValueError(
-            f"{photos[0]} is the only photo of at least {config.crop_width}×{IMAGE_SIZE} px; "
-            "give at least two, to join them"
+            f"{photos[0]} is the only photo of at least {config.crop_width}×{IMAGE_SIZE} px; {remedy}, to join them"
         )
     logger.info("%d photos of at least %d×%d px", len(photos), config.crop_width, IMAGE_SIZE)
     return photos
@@ -67,8 +67,10 @@ def run(config: EvaluateConfig) -> None:
         config.out.mkdir(parents=True, exist_ok=True)
         write_text(config.out / "results.md", evaluation.to_markdown())
         write_text(config.out / "results.json", evaluation.to_json())
-        pairs_sheet(config, photos, methods).save(config.out / "pairs.png")
-        reconstructions_sheet(config, photos, methods).save(config.out / "reconstructions.png")
+        sheets = {"pairs.png": pairs_sheet, "reconstructions.png": reconstructions_sheet}
+        for name, draw in sheets.items():
+            with replacing(config.out / name) as partial:
+                draw(config, photos, methods).save(partial)
         logger.info("results and sheets are in %s", config.out)
 
 

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath, PurePosixPath
 
-from wrb.files import read_text, text_of
+from wrb.files import files_below, read_text, text_of
 
 NUM_SHOWN = 3
 """Names that a message gives as examples, and warnings of one kind."""
@@ -56,7 +56,7 @@ def read_list(
     """
     names = read_names(path)
     folders = list(folders)
-    files = set(photos).union(file for folder in folders for file in folder.rglob("*") if file.is_file())
+    files = set(photos).union(files_below(folders))
     named = _named(names, sorted(files), [*folders, path.parent])
     missing = [name for name in names if not named[name]]
     if missing:

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from wrb.files import replacing
-from wrb.images import read_upright, to_rgb, upright_size
+from wrb.files import files_below, replacing
+from wrb.images import photos_among, read_upright, to_rgb, upright_size
 from wrb.network.config import IMAGE_SIZE
 
 from .settings import Settings
@@ -26,6 +26,9 @@ CROP_WIDTH = 3 * IMAGE_SIZE
 
 SCALED_HEIGHT = 512
 """A higher photo is scaled down to this before cropping."""
+
+TWO_HELD_BACK = 6
+"""Photos from which on two are held back at least: the second stage and the evaluation join them."""
 
 logger = logging.getLogger(__name__)
 
@@ -50,19 +53,17 @@ def find_photos(folders: Iterable[Path], width: int = CROP_WIDTH) -> list[Path]:
     """Every readable and large enough photo below the folders, sorted by path; the others are named in a warning.
 
     Args:
-        folders: searched with their subfolders.
+        folders: searched with their subfolders, also linked ones, each once; hidden ones are left out.
         width: of the crops to be taken, in px.
 
     Raises:
         ValueError: if a folder does not exist, or no photo is left.
     """
-    Image.init()
     folders = list(folders)
     for folder in folders:
         if not folder.is_dir():
             raise ValueError(f"{folder} is not a folder; give folders of photos")
-    found = {path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in Image.EXTENSION}
-    candidates = sorted(path for path in found if path.is_file())
+    candidates = photos_among(files_below(folders))
     with ThreadPoolExecutor() as pool:
         faults = list(pool.map(lambda path: _fault(path, width), candidates))
     for path, fault in zip(candidates, faults, strict=True):
@@ -101,7 +102,9 @@ def scaled_size(width: int, height: int, crop_width: int = CROP_WIDTH) -> tuple[
 
 
 def split(photos: list[Path], share: float, seed: int) -> tuple[list[Path], list[Path]]:
-    """Training and validation photos; at least one of each, the same for the same photos, share and seed.
+    """Training and validation photos, the same for the same photos, share and seed.
+
+    At least one of each, and of six photos and more at least two to validate by, so that they can be joined.
 
     Raises:
         ValueError: if there are fewer than two photos.
@@ -109,7 +112,7 @@ def split(photos: list[Path], share: float, seed: int) -> tuple[list[Path], list
     if len(photos) < 2:
         raise ValueError("one photo cannot be split into training and validation; give at least two")
     order = np.random.default_rng(seed).permutation(len(photos))
-    count = min(max(1, round(share * len(photos))), len(photos) - 1)
+    count = min(max(2 if len(photos) >= TWO_HELD_BACK else 1, round(share * len(photos))), len(photos) - 1)
     held_back = {photos[number] for number in order[:count]}
     return [photo for photo in photos if photo not in held_back], sorted(held_back)
 

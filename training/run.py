@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
@@ -42,6 +44,15 @@ RESULTS = "results.png"
 
 NUM_SAMPLES = 8
 """Photos shown at each validation and at the end."""
+
+FEW = 30
+"""Photos to train on, below which a run warns."""
+
+SHARED_MEMORY = Path("/dev/shm")
+"""Through which workers hand over their batches, on Linux."""
+
+PREFETCHED = 2
+"""Batches that each worker has ready."""
 
 SPEED_INTERVAL = 20
 """Steps over which speed is measured."""
@@ -90,8 +101,8 @@ class Run:
         training_photos, held_back = _photos(config)
         if config.keep_by == "kid" and len(held_back) < 2:
             raise ValueError(
-                f"{held_back[0]} is the only photo held back, and keep_by kid joins different ones; hold back a larger "
-                "validation_share, or keep_by loss"
+                f"{held_back[0]} is the only photo held back, and keep_by kid joins different ones; take --keep-by "
+                "loss, or name more photos to hold back by --validation-photos"
             )
         self.crops = make_crops(training_photos)
         checkpoint = broadcast_object_list([load_checkpoint(config.out) if self.is_main else None])[0]
@@ -101,7 +112,18 @@ class Run:
             self.texture = texture_network(config.texture_network, config.texture_weights).to(accelerator.device)
         self.validation = DataLoader(CentralCrops(held_back), max(1, config.batch_size // 2))
         self.num_steps = config.epochs * len(training_photos) // config.samples_per_batch
+        if self.num_steps == 0:
+            raise ValueError(
+                f"{config.epochs} epochs of {len(training_photos)} photos to train on are not enough for one step of "
+                f"{config.samples_per_batch}; lower --batch-size or raise --epochs"
+            )
         logger.info("%d photos to train on, %d held back", len(training_photos), len(held_back))
+        if len(training_photos) < FEW:
+            logger.warning(
+                "These are few: the network will learn them by heart. A few hundred are a beginning; "
+                "--mirror, --zoom-out and --colour 0.2 make more of them"
+            )
+        self.workers = self._workers_that_fit()
         if self.is_main:
             remove_partial_files(config.out)
             require_space(config.out, self.state.checkpoint_bytes)
@@ -137,6 +159,23 @@ class Run:
                 self._save()
         self._finish()
 
+    def _workers_that_fit(self) -> int:
+        """None if their batches do not fit into the shared memory, of which Docker gives 64 MB."""
+        config = self.config
+        if config.workers == 0 or not SHARED_MEMORY.is_dir():
+            return config.workers
+        sample = sum(tensor.nbytes for tensor in self.crops[0].values())
+        needed = config.workers * PREFETCHED * sample * config.samples_per_batch // config.parts
+        free = shutil.disk_usage(SHARED_MEMORY).free
+        if free >= needed:
+            return config.workers
+        logger.warning(
+            "%s has %.0f MB free and %d workers need %.0f, so photos are read without any (--workers 0); give more "
+            "shared memory (docker run --shm-size 2g) if TensorBoard shows much waiting",
+            *(SHARED_MEMORY, free / 1e6, config.workers, needed / 1e6),
+        )
+        return 0
+
     def _batches(self) -> Iterator[tuple[list[Sample], float]]:
         """The parts of each step's batch still to come, and how many seconds they were waited for."""
         config, state = self.config, self.state
@@ -146,7 +185,8 @@ class Run:
                 self.crops,
                 size // config.parts,
                 sampler=Positions(state.step * size, self.num_steps * size),
-                num_workers=config.workers,
+                num_workers=self.workers,
+                prefetch_factor=PREFETCHED if self.workers else None,
                 generator=torch.Generator(),  # its own, as it draws a number whenever a run goes on
             )
         )
@@ -161,7 +201,14 @@ class Run:
         )
         for _ in progress:
             started = time.perf_counter()
-            parts = [next(samples) for _ in range(config.parts)]
+            try:
+                parts = [next(samples) for _ in range(config.parts)]
+            except RuntimeError as error:
+                if self.workers and re.search("shared memory|shm|/torch_|exited unexpectedly", str(error)):
+                    raise OSError(
+                        f"a process that reads photos failed ({error}); start again with --workers 0"
+                    ) from error
+                raise
             yield parts, time.perf_counter() - started
 
     def _learn(self, parts: list[Sample]) -> None:

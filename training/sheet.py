@@ -22,6 +22,8 @@ import torch
 import tyro
 
 from wrb import load_generator
+from wrb.files import replacing, require_writable
+from wrb.images import format_of
 
 from .data import CentralCrops
 from .evaluation.sheets import RESULTS_HEADINGS, draw_sheet, results
@@ -68,8 +70,12 @@ def draw(config: SheetConfig) -> None:
     """Write the sheet, and log how good the gaps on it are.
 
     Raises:
-        ValueError: if there are no usable photos, or a file names none of them or holds no weights.
+        ValueError: if there are no usable photos, a file names none of them or holds no weights, or the sheet's format
+            cannot hold it.
+        OSError: if that cannot be written.
     """
+    format_of(config.out)
+    require_writable(config.out)
     photos = find_photos(config.photos)
     if config.held_back:
         photos = read_list(config.held_back, photos, config.photos)
@@ -78,7 +84,8 @@ def draw(config: SheetConfig) -> None:
     crops = CentralCrops(photos)
     panoramas = torch.stack([crops[number] for number in range(len(crops))])
     columns, generated, faded = results(load_generator(config.weights), panoramas)
-    draw_sheet([column[: config.rows] for column in columns], RESULTS_HEADINGS).save(config.out)
+    with replacing(config.out) as partial:
+        draw_sheet([column[: config.rows] for column in columns], RESULTS_HEADINGS).save(partial)
     better = int((generated > faded).sum())
     logger.info("gap PSNR over %d photos: %.2f dB, cross-fade %.2f dB", len(photos), generated.mean(), faded.mean())
     logger.info("better than the cross-fade on %d of %d", better, len(photos))

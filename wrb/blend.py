@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,14 +32,15 @@ class Blend:
     """RGB in 0..1, float32, (b 3 h w), on the device of the left or first photo."""
 
     gap_mask: Tensor
-    """1 where the panorama was generated, 0 where a photo is, (b h w)."""
+    """1 where the panorama was generated, 0 where a photo is, (b h w). It shares memory within itself: clone it before
+    writing to it."""
 
     layout: Layout
     """Where the photos and gaps lie; with "down" in the transposed panorama."""
 
     direction: Direction
 
-    originals: tuple[Tensor, ...]
+    originals: Sequence[Tensor]
     """The photos in their order, as they were handed in: not copied, not scaled."""
 
     joinable: Joinable
@@ -171,7 +172,7 @@ class Pair:
 
 
 def finish(
-    panorama: Tensor, layout: Layout, direction: Direction, originals: tuple[Tensor, ...], joinable: Joinable
+    panorama: Tensor, layout: Layout, direction: Direction, originals: Sequence[Tensor], joinable: Joinable
 ) -> Blend:
     """The result of a blend with its mask, in the direction that was asked for."""
     return Blend(

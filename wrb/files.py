@@ -3,15 +3,56 @@
 from __future__ import annotations
 
 import codecs
+import hashlib
 import io
+import mmap
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import TextIO
 
+import torch
+from torch import Tensor
+
 ANY_BYTES = "surrogateescape"
 """How bytes that are no UTF-8, which a file's name may hold, come through reading and writing as they are."""
+
+
+NAME_BYTES = 255
+"""What a file's name may take on usual file systems: three bytes for each Japanese letter."""
+
+
+def file_name(stem: str, ending: str) -> str:
+    """The name of a file; of one too long for file systems, a part of the stem and a hash of the whole."""
+    encoded, room = stem.encode("utf-8", ANY_BYTES), NAME_BYTES - len(ending.encode("utf-8", ANY_BYTES))
+    if len(encoded) <= room:
+        return stem + ending
+    mark = f"~{hashlib.sha256(encoded).hexdigest()[:10]}"
+    return encoded[: room - len(mark)].decode("utf-8", "ignore") + mark + ending
+
+
+def require_writable(path: Path) -> None:
+    """Make the folder that a file is to be in, and check that the file can be written there.
+
+    Raises:
+        OSError: if not: among others if it is a folder, or its name is too long.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileNotFoundError):
+        path.lstat()
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; name a file")
+    partial = _partial(path)
+    partial.touch()
+    partial.unlink()
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(file_name(f".{path.stem}", f".{os.getpid()}.partial{path.suffix}"))
 
 
 @contextmanager
@@ -21,7 +62,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: if no file can be made there.
     """
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    partial = _partial(path)
     partial.touch()
     usual_mode = partial.stat().st_mode  # safetensors writes files that nobody but the owner can read
     try:
@@ -34,10 +75,58 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+@contextmanager
+def mapped_numbers(count: int, folder: Path) -> Iterator[tuple[Tensor, Callable[[], None]]]:
+    """Gives that many numbers of float32, (count), that lie in a nameless file in `folder` rather than in memory.
+
+    Beside them it gives a function to call now and then: it hands the memory back that they take meanwhile, where the
+    system can do so.
+
+    Raises:
+        OSError: if the file cannot be made, or the disk has too little room.
+    """
+    size = count * torch.float32.itemsize
+    if (free := shutil.disk_usage(folder).free) < size:
+        raise OSError(f"{folder} has {free / 1e9:.1f} GB left; {size / 1e9:.1f} GB are needed there meanwhile")
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.truncate(size)
+        mapping = mmap.mmap(file.fileno(), size)
+
+        def hand_back() -> None:
+            if hasattr(mapping, "madvise"):  # not on Windows
+                mapping.madvise(mmap.MADV_DONTNEED)
+
+        yield torch.frombuffer(mapping, dtype=torch.float32), hand_back
+
+
 def remove_partial_files(folder: Path) -> None:
     """Remove what killed processes had half written; for a folder that no other process writes to."""
     for path in folder.glob(".*.partial.*"):
         path.unlink()
+
+
+def files_below(folders: Iterable[Path]) -> list[Path]:
+    """The files in folders and all folders in them, also linked ones; hidden files and folders are left out.
+
+    Each folder is searched once, however many links lead to it, if possible by its own name.
+    """
+    found: list[Path] = []
+    seen: set[str] = set()
+    remaining, linked = deque(folders), deque[Path]()
+    while remaining or linked:
+        folder = remaining.popleft() if remaining else linked.popleft()
+        if (identity := os.path.realpath(folder)) in seen:
+            continue
+        seen.add(identity)
+        with suppress(PermissionError):
+            for path in sorted(folder.iterdir()):
+                if path.name.startswith("."):
+                    continue
+                if os.path.isdir(path):  # False, not an error, for a link that leads to itself
+                    (linked if path.is_symlink() else remaining).append(path)
+                elif os.path.isfile(path):
+                    found.append(path)
+    return found
 
 
 def write_text(path: Path, text: str) -> None:

@@ -170,11 +170,14 @@ class Layout:
         return parts[::2], parts[1::2]
 
     def gap_mask(self, panorama: Tensor) -> Tensor:
-        """1 where a panorama of this layout, (b c h w), has a gap, 0 where it has a photo, (b h w)."""
-        mask = panorama.new_zeros(len(panorama), self.height, self.width)
-        for gap in self.split(mask)[1]:
+        """1 where a panorama of this layout, (b c h w), has a gap, 0 where it has a photo, (b h w).
+
+        All rows are one in memory: clone it before writing to it.
+        """
+        row = panorama.new_zeros(self.width)
+        for gap in self.split(row)[1]:
             gap.fill_(1)
-        return mask
+        return row.expand(len(panorama), self.height, -1)
 
     def scaled(self, height: int, width: int) -> Layout:
         """The same parts in a panorama of another size, each edge at the nearest px."""

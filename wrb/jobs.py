@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from .files import file_name
+
 
 @dataclass(frozen=True)
 class Job:
@@ -72,10 +74,10 @@ def name_panoramas(pairs: Sequence[tuple[Path, Path]], folder: Path, *, both_ord
     jobs = []
     for left, right in pairs:
         names = left_names[left], right_names[right]
-        jobs.append(Job(left, right, folder / f"{names[0]}__{names[1]}.png"))
+        jobs.append(Job(left, right, folder / file_name(f"{names[0]}__{names[1]}", ".png")))
         if both_orders:
             # marked, as photos of two folders may have the same names
-            jobs.append(Job(right, left, folder / f"{names[1]}__{names[0]}_swapped.png"))
+            jobs.append(Job(right, left, folder / file_name(f"{names[1]}__{names[0]}", "_swapped.png")))
     return jobs
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from .blend import Blend
-from .geometry import as_rgb, check_photos, repeat_to, transposed
+from .geometry import Direction, Layout, as_rgb, check_photos, repeat_to, transposed
 from .poisson import meet_edges
 from .resampling import fade, resize
 
@@ -40,24 +41,61 @@ def restore_photos(panorama: Tensor, blend: Blend, *, feather: int = 0) -> Blend
     Raises:
         ValueError: if the panorama is no image, or not the blend's at any scale, or if `feather` is negative.
     """
-    if feather < 0:
-        raise ValueError(f"feather is {feather} px; it cannot be negative")
-    check_photos(panorama, "panorama", blend.direction)
     length = len(blend.panorama)
+    check_photos(panorama, "panorama", blend.direction)
     if length not in (1, len(panorama)):
         raise ValueError(
             f"the blend made {length} panoramas, but here are {len(panorama)}; give all of them, in their order"
         )
-    _check_scale(panorama, blend.panorama)
-    restored = as_rgb(panorama, blend.direction).clone()
-    layout = blend.layout.scaled(*restored.shape[-2:])
+    restored, layout = put_back(
+        panorama, blend.originals, blend.layout, direction=blend.direction, feather=feather, length=length
+    )
+    return replace(
+        blend,
+        panorama=transposed(restored, blend.direction),
+        gap_mask=transposed(layout.gap_mask(restored), blend.direction),
+        layout=layout,
+    )
+
+
+@torch.no_grad()
+def put_back(
+    panorama: Tensor,
+    originals: Sequence[Tensor],
+    layout: Layout,
+    *,
+    direction: Direction = "right",
+    feather: int = 0,
+    length: int = 1,
+) -> tuple[Tensor, Layout]:
+    """What `restore_photos` does, for a panorama of which no more is known than its photos and where they lie in it.
+
+    Args:
+        panorama: as there.
+        originals: its photos, each in a batch of one or as long as `length`. One is asked for at a time.
+        layout: of the panorama as it was made.
+        direction: in which it runs; `feather` as there.
+        length: how many panoramas were made.
+
+    Returns:
+        The restored panorama, with "down" transposed, and its layout.
+
+    Raises:
+        ValueError: as there.
+    """
+    if feather < 0:
+        raise ValueError(f"feather is {feather} px; it cannot be negative")
+    check_photos(panorama, "panorama", direction)
+    _check_scale(panorama, transposed(panorama.new_empty(layout.height, layout.width, device="meta"), direction))
+    restored = as_rgb(panorama, direction).clone()
+    layout = layout.scaled(*restored.shape[-2:])
     if min(layout.photo_widths + layout.gap_widths) < 1:
         raise ValueError(
             f"a panorama of {_size(panorama)} leaves no pixel for the narrowest of its parts; scale it down less"
         )
     photos, gaps = layout.split(restored)
-    for number, (photo, original) in enumerate(zip(photos, blend.originals, strict=True)):
-        original = repeat_to(as_rgb(original, blend.direction), length).to(restored.device)
+    for number, (photo, original) in enumerate(zip(photos, originals, strict=True)):
+        original = repeat_to(as_rgb(original, direction), length).to(restored.device)
         original = resize(original, *photo.shape[-2:])
         if feather:
             has_gap = number > 0 or layout.loop, number < len(gaps)
@@ -66,12 +104,7 @@ def restore_photos(panorama: Tensor, blend: Blend, *, feather: int = 0) -> Blend
             photo.copy_(original)
     for (left, right), gap in zip(layout.neighbours, gaps, strict=True):
         meet_edges(gap, photos[left][..., -1:], photos[right][..., :1], out=gap).clamp_(0, 1)
-    return replace(
-        blend,
-        panorama=transposed(restored, blend.direction),
-        gap_mask=transposed(layout.gap_mask(restored), blend.direction),
-        layout=layout,
-    )
+    return restored, layout
 
 
 def _check_scale(panorama: Tensor, original: Tensor) -> None:

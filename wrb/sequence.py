@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import cycle
-from typing import Literal
+from typing import Literal, overload
 
 import torch
 from torch import Tensor
@@ -29,6 +29,9 @@ from .resampling import resize
 
 Side = Literal["left", "right"]
 
+NewPanorama = Callable[[int, int, int, int], Tensor]
+"""Makes a tensor of float32 from its shape, (1 3 h w); what is in it does not matter."""
+
 
 def blend_sequence(
     generator: Generator,
@@ -42,6 +45,7 @@ def blend_sequence(
     detail_settings: DetailSettings | None = None,
     direction: Direction = "right",
     on_progress: OnProgress | None = None,
+    new_panorama: NewPanorama | None = None,
     photos_mode: PhotoMode | None = None,
 ) -> Blend:
     """Join photos in their order to one panorama, over a generated gap after each.
@@ -52,7 +56,8 @@ def blend_sequence(
     Args:
         generator: on any device, in any floating point type.
         photos: of any sizes, as `blend` takes them: each (1 c h w), or batches (b c h w) of photos that follow each
-            other. They are scaled to the first one's height. At least two; in a loop, one may lead into itself.
+            other. They are scaled to the first one's height. At least two; in a loop, one may lead into itself. A
+            sequence that reads each photo whenever it is asked for does so twice, and one is held at a time.
         gap_widths: in px of the panorama, one for all gaps or one for each, as `blend` takes it.
         loop: lead from the last photo back into the first over one more gap, which stands at the panorama's end.
             Wherever such a panorama is rolled to, no seam shows.
@@ -61,6 +66,8 @@ def blend_sequence(
             redrawing into the other.
         detail: as in `blend`; `detail_settings` and `direction` alike.
         on_progress: called after every pass of the network with the number done and the number in all.
+        new_panorama: makes the tensor for the panorama, which with "down" is filled transposed; None: in memory, beside
+            the first photo.
         photos_mode: the former name of `photo_mode`.
 
     Raises:
@@ -69,13 +76,15 @@ def blend_sequence(
     """
     if photos_mode is not None:
         photo_mode = renamed_photo_mode("photos_mode", photos_mode)
-    originals = _one_by_one(photos)
-    if len(originals) < (1 if loop else 2):
-        raise ValueError(
-            f"{len(originals)} photos for a sequence; give at least 2, or 1 that leads into itself in a loop"
-        )
-    for number, photo in enumerate(originals, start=1):
-        check_photos(photo, f"photo {number}", direction)
+    batches = (photos,) if isinstance(photos, Tensor) else tuple(photos) if isinstance(photos, list) else photos
+    places, outlines = [], []
+    for batch_number, batch in enumerate(batches):
+        for row, photo in enumerate(batch.split(1) if batch.ndim == 4 else [batch]):
+            places.append((batch_number, row))
+            check_photos(photo, f"photo {len(places)}", direction)
+            outlines.append(photo.to("meta"))
+    if len(places) < (1 if loop else 2):
+        raise ValueError(f"{len(places)} photos for a sequence; give at least 2, or 1 that leads into itself in a loop")
     painter = Painter(
         generator=generator,
         photo_mode=photo_mode,
@@ -84,13 +93,47 @@ def blend_sequence(
         allow_mirrored=direction == "right",
         detail_settings=detail_settings,
     )
-    sequence = PhotoSequence(painter, originals, loop, direction)
+    sequence = PhotoSequence(painter, _OneByOne(batches, places), outlines, loop, direction, new_panorama)
     return sequence.join(gap_widths, 1, on_progress or ignore_progress)
 
 
-def _one_by_one(photos: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
-    batches = [photos] if isinstance(photos, Tensor) else photos
-    return tuple(photo for batch in batches for photo in (batch.split(1) if batch.ndim == 4 else [batch]))
+def sequence_layout(
+    photos: Sequence[Tensor], gap_widths: GapWidths = None, *, loop: bool = False, direction: Direction = "right"
+) -> Layout:
+    """Where photos and gaps lie in what `blend_sequence` makes of these arguments, without making it.
+
+    Args:
+        photos: (1 c h w) each. Their sizes are all that counts: they may be on the device "meta", without pixels.
+
+    Raises:
+        ValueError: if a gap's width is not as said.
+    """
+    photos = [transposed(photo, direction) for photo in photos]
+    height = photos[0].shape[-2]
+    gap_widths = checked_gap_widths(gap_widths, len(photos) if loop else len(photos) - 1, height, direction)
+    return Layout(height, tuple(scaled_width(photo, height) for photo in photos), gap_widths)
+
+
+@dataclass(frozen=True)
+class _OneByOne(Sequence[Tensor]):
+    """The photos of batches, (1 c h w) each, taken from their batch whenever they are asked for."""
+
+    batches: Sequence[Tensor]
+    places: Sequence[tuple[int, int]]
+    """Of each photo the number of its batch and its row there."""
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, number: int) -> Tensor: ...
+    @overload
+    def __getitem__(self, number: slice) -> _OneByOne: ...
+    def __getitem__(self, number: int | slice) -> Tensor | _OneByOne:
+        if isinstance(number, slice):
+            return _OneByOne(self.batches, self.places[number])
+        batch, row = self.places[number]
+        return self.batches[batch][row : row + 1]
 
 
 @dataclass(frozen=True)
@@ -98,18 +141,24 @@ class PhotoSequence:
     """Photos to be joined to one panorama."""
 
     painter: Painter
-    originals: tuple[Tensor, ...]
+    originals: Sequence[Tensor]
+
+    outlines: Sequence[Tensor]
+    """Tensors of the photos' shapes, without pixels."""
+
     loop: bool
     direction: Direction
+    new_panorama: NewPanorama | None = None
 
     @torch.no_grad()
     def join(self, gap_widths: GapWidths, batch_size: int, on_progress: OnProgress) -> Blend:
         """Make the panorama from left to right; see `blend_sequence`. Gaps go one by one: `batch_size` is not used."""
-        height = transposed(self.originals[0], self.direction).shape[-2]
-        photo_widths = tuple(scaled_width(transposed(photo, self.direction), height) for photo in self.originals)
-        num_gaps = len(photo_widths) if self.loop else len(photo_widths) - 1
-        layout = Layout(height, photo_widths, checked_gap_widths(gap_widths, num_gaps, height, self.direction))
-        panorama = torch.empty(1, 3, height, layout.width, device=self.originals[0].device)
+        layout = sequence_layout(self.outlines, gap_widths, loop=self.loop, direction=self.direction)
+        shape = 1, 3, layout.height, layout.width
+        if self.new_panorama:
+            panorama = self.new_panorama(*shape)
+        else:
+            panorama = torch.empty(shape, device=self.originals[0].device)
         photos, gaps = layout.split(panorama)
         num_passes, total = 0, len(photos) + len(gaps)
         ends: dict[tuple[int, Side], End] = {}

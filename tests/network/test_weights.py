@@ -261,13 +261,39 @@ class TestRefusing:
         with pytest.raises(WeightsError, match="not of a generator that this version knows"):
             load_generator(tmp_path / "Gen")
 
-    @pytest.mark.parametrize("config", ["[]", "{", '{"width": 2, "depth": 3}', '{"width": "2"}'])
+    @pytest.mark.parametrize(
+        "config",
+        ["[]", "{", '{"width": 2, "depth": 3}', '{"width": "2"}', '{"width": 4294967296}', f'{{"width": {10**30}}}'],
+    )
     def test_a_configuration_of_another_version(
         self, config: str, state_dict: dict[str, Tensor], tmp_path: Path
     ) -> None:
         save_file(state_dict, tmp_path / "Gen", {"config": config})
         with pytest.raises(WeightsError, match="not of a generator that this version knows"):
             load_generator(tmp_path / "Gen")
+
+    @pytest.mark.filterwarnings("ignore")
+    @pytest.mark.parametrize("change", [lambda tensor: tensor.to("meta"), Tensor.to_sparse], ids=["meta", "sparse"])
+    def test_tensors_without_all_their_numbers(
+        self, change: Callable[[Tensor], Tensor], state_dict: dict[str, Tensor], tmp_path: Path
+    ) -> None:
+        torch.save({**state_dict, KEY: change(state_dict[KEY])}, tmp_path / "Gen")
+        with pytest.raises(WeightsError, match=rf"Gen has {KEY} without its numbers"):
+            read_weights(tmp_path / "Gen")
+
+    def test_a_zip_bomb(self, state_dict: dict[str, Tensor], tmp_path: Path) -> None:
+        deflated_save({**state_dict, "more": torch.zeros(10**7)}, tmp_path / "Gen")
+        with pytest.raises(WeightsError, match=r"Gen has .* MB and would unpack to 4\d MB"):
+            read_weights(tmp_path / "Gen")
+
+    def test_a_zip_archive_whose_names_are_damaged(self, state_dict: dict[str, Tensor], tmp_path: Path) -> None:
+        torch.save(state_dict, tmp_path / "Gen")
+        content = (tmp_path / "Gen").read_bytes()
+        place = content.index(b"PK\x01\x02")
+        content = content[: place + 8] + b"\x00\x08" + content[place + 10 :]  # says that names are UTF-8
+        (tmp_path / "Gen").write_bytes(content[: place + 46] + b"\xff" + content[place + 47 :])
+        with pytest.raises(WeightsError, match="starts like a torch checkpoint but is damaged or cut short"):
+            read_weights(tmp_path / "Gen")
 
     def test_whole_numbers(self, state_dict: dict[str, Tensor], tmp_path: Path) -> None:
         torch.save(state_dict | {KEY: state_dict[KEY].int()}, tmp_path / "Gen")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import struct
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from tests.odd_exif import IGNORED, UNDERSTOOD
 from training.data import CentralCrops
+from training.photo_lists import read_list
 from training.photos import find_photos, read_photo, read_scaled, scaled_size, split
 from wrb.images import read_image, to_tensor
 
@@ -35,6 +37,39 @@ def test_photos_are_found_in_subfolders_in_any_format_and_the_rest_is_named(tmp_
     assert "notes.txt" not in caplog.text
 
 
+def test_photos_that_are_not_read_are_named(tmp_path, caplog):
+    good = save_photo(tmp_path / "a.png", 800, 300)
+    (tmp_path / "b.nef").touch()
+    (tmp_path / "a.nef").touch()  # the same photo as is read
+    with caplog.at_level(logging.WARNING):
+        assert find_photos([tmp_path]) == [good]
+    assert "b.nef: cannot be read as an image: camera raw is not read here" in caplog.text
+    assert "a.nef" not in caplog.text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+def test_linked_folders_are_searched_once_and_hidden_files_left_out(tmp_path, caplog):
+    folder = tmp_path / "photos"
+    own = [save_photo(folder / name, 800, 300) for name in ("b/one.png", "z.png")]
+    save_photo(tmp_path / "elsewhere/deep/two.png", 800, 300)
+    (folder / "._z.png").write_bytes(b"what macOS leaves")
+    save_photo(folder / ".trash/old.png", 800, 300)
+    (folder / "a").symlink_to(folder / "b")
+    (folder / "b/loop").symlink_to(folder)
+    (folder / "b/itself").symlink_to("itself")
+    (folder / "b/nowhere").symlink_to("nowhere")
+    (folder / "far").symlink_to(tmp_path / "elsewhere")
+    (folder / "far too").symlink_to(tmp_path / "elsewhere/deep")
+    (folder / "linked.png").symlink_to(tmp_path / "elsewhere/deep/two.png")
+    with caplog.at_level(logging.WARNING):
+        photos = find_photos([folder])
+    assert photos == sorted([*own, folder / "far/deep/two.png", folder / "linked.png"])
+    assert caplog.text == ""
+    names = tmp_path / "names.txt"
+    names.write_text("one.png\nfar/deep/two.png\n", encoding="utf-8")
+    assert read_list(names, photos, [folder]) == [own[0], folder / "far/deep/two.png"]
+
+
 def test_a_folder_without_photos_or_no_folder_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no usable photo"):
         find_photos([tmp_path])
@@ -53,6 +88,13 @@ def test_a_folder_without_photos_or_no_folder_is_refused(tmp_path):
 )
 def test_photos_are_scaled_as_the_paper_does(size, expected):
     assert scaled_size(*size) == expected
+
+
+@pytest.mark.parametrize(("number", "held_back"), [(2, 1), (5, 1), (6, 2), (12, 2), (30, 2), (100, 6)])
+def test_of_few_photos_enough_are_held_back_to_be_joined(tmp_path, number, held_back):
+    photos = [tmp_path / f"{number}.png" for number in range(number)]
+    training, validation = split(photos, 0.06, seed=0)
+    assert (len(training), len(validation)) == (number - held_back, held_back)
 
 
 def test_the_split_is_by_file_and_repeatable(tmp_path):
@@ -94,8 +136,18 @@ def test_odd_exif_keeps_no_photo_from_training(extension, tmp_path, caplog):
     assert not caplog.text
 
 
-@pytest.mark.parametrize("fault", [struct.error("of 4 bytes"), TypeError(), AttributeError("no such"), MemoryError()])
-def test_a_photo_on_which_pillow_fails_in_whatever_way_is_named_and_skipped(fault, tmp_path, caplog, monkeypatch):
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (struct.error("of 4 bytes"), "of 4 bytes"),
+        (TypeError(), "TypeError"),
+        (AttributeError("no such"), "no such"),
+        (MemoryError(), "there is not enough memory for it"),
+    ],
+)
+def test_a_photo_on_which_pillow_fails_in_whatever_way_is_named_and_skipped(
+    fault, reason, tmp_path, caplog, monkeypatch
+):
     good, bad = save_photo(tmp_path / "good.png", 800, 300), save_photo(tmp_path / "bad.tif", 800, 300)
 
     def fail(image):
@@ -103,7 +155,7 @@ def test_a_photo_on_which_pillow_fails_in_whatever_way_is_named_and_skipped(faul
 
     monkeypatch.setattr(TiffImageFile, "load", fail)
     assert find_photos([tmp_path]) == [good]
-    assert f"skipped {bad}: cannot be read as an image: {str(fault) or type(fault).__name__}" in caplog.text
+    assert f"skipped {bad}: cannot be read as an image: {reason}" in caplog.text
     with pytest.raises(ValueError, match=r"bad\.tif cannot be read as an image"):
         read_scaled(bad)
 

@@ -282,3 +282,49 @@ def test_the_kernel_distance_wants_two_photos_held_back(config):
 def test_a_batch_that_cannot_be_shared_out_is_refused(config):
     with pytest.raises(ValueError, match="a batch of 2 cannot be shared out among 1 processes and 3 parts"):
         train(dataclasses.replace(config, parts=3))
+
+
+def test_no_step_to_make_is_told_at_the_start(config):
+    with pytest.raises(ValueError, match="1 epochs of 3 photos to train on are not enough for one step of 20; lower"):
+        self_reconstruction.prepare(dataclasses.replace(config, epochs=1, batch_size=20))
+
+
+def test_few_photos_are_said_to_be_few(config, caplog):
+    with caplog.at_level(logging.WARNING):
+        self_reconstruction.prepare(config)
+    assert "These are few" in caplog.text
+
+
+class TestSharedMemory:
+    def test_workers_whose_batches_do_not_fit_are_left_out(self, config, caplog, monkeypatch, tmp_path):
+        monkeypatch.setattr("training.run.SHARED_MEMORY", tmp_path)
+        room = {"free": 64_000_000}
+        usage = shutil.disk_usage
+        monkeypatch.setattr(
+            "shutil.disk_usage",
+            lambda path: usage(path)._replace(free=room["free"]) if path == tmp_path else usage(path),
+        )
+        config = dataclasses.replace(config, workers=2, batch_size=20, epochs=20)
+        with caplog.at_level(logging.WARNING):
+            assert self_reconstruction.prepare(config).workers == 0
+        assert "64 MB free and 2 workers need 189" in caplog.text
+        room["free"] = 200_000_000
+        assert self_reconstruction.prepare(config).workers == 2
+
+    @pytest.mark.parametrize(
+        "message", ["DataLoader worker (pid 3) exited unexpectedly", "unable to allocate shared memory(shm)"]
+    )
+    def test_a_reader_that_fails_for_it_is_told_with_a_remedy(self, config, monkeypatch, message):
+        run = self_reconstruction.prepare(dataclasses.replace(config, workers=0))
+        run.workers = 1
+
+        class Failing:
+            def __iter__(self):
+                return self
+
+            def __next__(self):
+                raise RuntimeError(message)
+
+        monkeypatch.setattr(run.accelerator, "prepare", lambda loader: Failing())
+        with pytest.raises(OSError, match="start again with --workers 0"):
+            next(run._batches())

@@ -26,3 +26,11 @@ def test_the_entry_draws_the_photos_held_back(tmp_path, tiny_generator, caplog):
             shown = sheet.convert("RGB").getpixel((100, TEXT_HEIGHT + 100 + row * (256 + MARGIN)))
             assert shown == pytest.approx((grey,) * 3, abs=3)
     assert "gap PSNR over 2 photos" in caplog.text
+
+
+def test_a_sheet_that_cannot_be_written_is_refused_before_anything_else(tmp_path):
+    with pytest.raises(ValueError, match=r"results\.ico: ICO cannot hold"):
+        draw(SheetConfig(photos=(tmp_path / "absent",), out=tmp_path / "results.ico"))
+    with pytest.raises(IsADirectoryError, match=r"folder\.png is a folder"):
+        (tmp_path / "folder.png").mkdir()
+        draw(SheetConfig(photos=(tmp_path / "absent",), out=tmp_path / "folder.png"))

@@ -13,6 +13,9 @@ COLUMN_WIDTH = 64
 DECODER_LEVELS = (0, 1, 2, 3, 4)
 """Decoder levels that can have a skip connection and attention; level n works at 128 / 2^n px height."""
 
+WIDEST = 4096
+"""Largest width, 64 times the published one: a file that names more is damaged, and torch cannot count its weights."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorConfig:
@@ -32,8 +35,8 @@ class GeneratorConfig:
     """Decoder levels at which the photos' own sides get the encoder's detail back."""
 
     def __post_init__(self) -> None:
-        if self.width < 2 or self.width % 2:
-            raise ValueError(f"width is {self.width}; it must be an even number of at least 2")
+        if not 2 <= self.width <= WIDEST or self.width % 2:
+            raise ValueError(f"width is {self.width}; it must be an even number of at least 2, at most {WIDEST}")
         for name in ("attention_levels", "skip_levels"):
             levels = set(getattr(self, name))
             if unknown := levels - set(DECODER_LEVELS):

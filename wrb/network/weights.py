@@ -29,6 +29,10 @@ FIRST_KEY = "encoder_stage1_conv1.0.weight"
 """The key by which a generator is recognised; the first number of its shape is the width."""
 
 
+MOST_UNPACKED = 20
+"""How many times its size a packed checkpoint may unpack to: one of weights is hardly smaller for being packed."""
+
+
 class WeightsError(ValueError):
     """A file holds no usable weights; the message names it, what it seems to be, and what was expected."""
 
@@ -168,11 +172,16 @@ def _read_torch_zip(path: Path) -> dict[str, Tensor]:
     try:
         with zipfile.ZipFile(path) as archive:
             records = archive.infolist()
-    except zipfile.BadZipFile as error:
+    except Exception as error:  # beside BadZipFile, names that are no UTF-8 and offsets out of the file raise others
         raise WeightsError(f"{path} starts like a torch checkpoint but is damaged or cut short ({error})") from error
     if not any(record.filename.endswith("data.pkl") for record in records):
         raise WeightsError(
             f"{path} is a zip archive ({_examples(record.filename for record in records)}), but no torch checkpoint"
+        )
+    unpacked, size = sum(record.file_size for record in records), path.stat().st_size
+    if unpacked > MOST_UNPACKED * size:
+        raise WeightsError(
+            f"{path} has {size / 1e6:.1f} MB and would unpack to {unpacked / 1e6:.0f} MB; expected are weights"
         )
     # torch maps a record as it lies there, packed or not, and takes a path of this ending for safetensors
     mappable = all(record.compress_type == zipfile.ZIP_STORED for record in records) and path.suffix != ".safetensors"
@@ -236,6 +245,8 @@ def _require_generator(path: Path, state_dict: dict[str, Tensor], config: Genera
                 f"{path} has {name} of shape {tuple(tensor.shape)}; expected is {tuple(expected[name].shape)} "
                 f"in {of_width}"
             )
+        if tensor.is_meta or tensor.layout != torch.strided:
+            raise WeightsError(f"{path} has {name} without its numbers, or few of them; expected are ordinary tensors")
         if not tensor.is_floating_point():
             raise WeightsError(f"{path} has {name} of type {tensor.dtype}; expected are floating-point numbers")
 

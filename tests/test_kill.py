@@ -1,0 +1,26 @@
+"""A short run of `scripts.kill`: a process that dies at any moment leaves no half file under a final name."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no signals there")
+def test_files_are_whole_or_not_there_after_a_kill() -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "scripts.kill", "--times", "4"]
+    finished = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", check=False)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    for name in ("convert", "panorama", "folders"):
+        assert re.search(
+            rf"{name}: killed \d of 4 times before its end, 0 half files, complete in the end", finished.stdout
+        )
