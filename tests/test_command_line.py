@@ -237,3 +237,24 @@ def test_a_panorama_is_an_ordinary_image(folder: Path, weights: Path) -> None:
     assert run("left/a.png", "right/c.png", "-o", "out.png", "--weights", weights) == 0
     with Image.open("out.png") as image:
         assert (image.mode, image.size) == ("RGB", (140, 40))
+
+
+def test_too_little_memory_is_told_in_one_line(
+    folder: Path, weights: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where torch has no class of error for it: on the CPU."""
+    monkeypatch.setattr("wrb.__main__.blend", lambda *arguments, **options: torch.empty(2**60))
+    assert run("left/a.png", "right/c.png", "-o", "out.png", "--weights", weights) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("python -m wrb: out of memory; choose a narrower gap or smaller photos")
+    assert run("left", "right", "-o", "out", "--weights", weights) == 1
+    assert capsys.readouterr().err.count("skipped: out of memory; choose a narrower gap") == 2
+
+
+def test_a_fault_of_the_program_is_not_hidden(folder: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr("wrb.__main__.blend", fail)
+    with pytest.raises(RuntimeError, match="shapes"):
+        main(["left/a.png", "right/c.png", "-o", "out.png", "--weights", str(weights)])

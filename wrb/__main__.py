@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from .blend import blend
-from .devices import usable_device
+from .devices import is_out_of_memory, usable_device
 from .files import accept_any_text
 from .geometry import Direction
 from .images import list_images, read_image, require_writable, write_image
@@ -32,8 +32,8 @@ SOME_FAILED = 1
 USER_MISTAKE = 2
 INTERRUPTED = 130
 
-EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError, MemoryError, torch.OutOfMemoryError)
-"""What a bad file, option or machine raises, as opposed to a bad program."""
+EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError)
+"""What a bad file or option raises, as opposed to a bad program; for too little memory see `is_out_of_memory`."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -52,7 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if arguments and arguments[0] in commands:
             return commands[arguments[0]](arguments[1:])
         return run_blend(arguments)
-    except EXPECTED_ERRORS as error:
+    except Exception as error:
+        if not _is_expected(error):
+            raise
         print(f"python -m wrb: {_one_line(error)}", file=sys.stderr)
         return USER_MISTAKE
     except KeyboardInterrupt:
@@ -166,7 +168,9 @@ def _blend_folders(options: argparse.Namespace) -> int:
         for job in tqdm(remaining, unit="panorama", initial=len(jobs) - len(remaining), total=len(jobs)):
             try:
                 _make_panorama(generator, job, options)
-            except EXPECTED_ERRORS as error:
+            except Exception as error:
+                if not _is_expected(error):
+                    raise
                 num_failed += 1
                 tqdm.write(f"{job.left} and {job.right} skipped: {_one_line(error)}", file=sys.stderr)
     print(f"{options.output}: {len(jobs) - num_failed} of {len(jobs)} panoramas")
@@ -199,8 +203,15 @@ def _pixels(text: str) -> int:
     return int(text)
 
 
+def _is_expected(error: Exception) -> bool:
+    return isinstance(error, EXPECTED_ERRORS) or is_out_of_memory(error)
+
+
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split()) or type(error).__name__
+    if is_out_of_memory(error):
+        return f"out of memory; choose a narrower gap or smaller photos, or close other programs ({text})"
+    return text
 
 
 if __name__ == "__main__":
