@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +57,17 @@ VALUES_PER_PIXEL = 16
 On the CPU it was 2 to 7, the most for wide gaps; as much again is for the convolutions' workspace on a GPU.
 """
 
+
+class Choice(io.Combo.Input):
+    """A combo that ComfyUI checks before the graph runs, as it does those of V1 nodes: by the list in its type.
+
+    Until some later version it does not check those of V3 nodes, whose type is a word.
+    """
+
+    def get_io_type(self) -> list[str]:
+        return self.options
+
+
 ModelType = io.Custom("WRB_MODEL")
 BlendType = io.Custom("WRB_BLEND")
 
@@ -78,13 +89,13 @@ class WRBLoadModel(io.ComfyNode):
             category=CATEGORY,
             description="Loads the network that generates what lies between two photos.",
             inputs=[
-                io.Combo.Input(
+                Choice(
                     "model_name",
                     options=list_models(),
                     default=BUILT_IN,
                     tooltip="built-in comes with the node pack. Below it are the files in ComfyUI's models/wrb folder.",
                 ),
-                io.Combo.Input(
+                Choice(
                     "precision",
                     options=list(PRECISIONS),
                     default="auto",
@@ -96,8 +107,16 @@ class WRBLoadModel(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, model_name: str | None, precision: str | None) -> bool | str:
-        return check_choices(model_name=(model_name, list_models()), precision=(precision, PRECISIONS))
+    def fingerprint_inputs(cls, model_name: str = BUILT_IN, precision: str = "auto") -> tuple[int, int] | None:
+        """The size and time of the file, so that one replaced under its name is read again.
+
+        None is the built-in model, or a name that another node will give.
+        """
+        path = None if model_name == BUILT_IN else folder_paths.get_full_path(MODEL_FOLDER, model_name)
+        if path is None:
+            return None
+        file = Path(path).stat()
+        return file.st_size, file.st_mtime_ns
 
     @classmethod
     def execute(cls, model_name: str, precision: str) -> io.NodeOutput:
@@ -142,10 +161,6 @@ class WRBBlend(io.ComfyNode):
                 blend_output(),
             ],
         )
-
-    @classmethod
-    def validate_inputs(cls, photos: str | None, direction: str | None = "right") -> bool | str:
-        return check_choices(photos=(photos, PHOTOS), direction=(direction, DIRECTIONS))
 
     @classmethod
     def execute(
@@ -226,17 +241,13 @@ class WRBBlendSequence(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(
-        cls,
-        gap_widths: Sequence[str | None],
-        photos: Sequence[str | None],
-        direction: Sequence[str | None] = ("right",),
-    ) -> bool | str:
+    def validate_inputs(cls, gap_widths: Sequence[str | None] = ("",)) -> bool | str:
+        # The only one named here: ComfyUI reports the answer at each that is.
         try:
             read_gap_widths(gap_widths[0] or "")
         except ValueError as error:
             return str(error)
-        return check_choices(photos=(photos[0], PHOTOS), direction=(direction[0], DIRECTIONS))
+        return True
 
     @classmethod
     def execute(
@@ -391,9 +402,9 @@ def gap_width_input() -> io.Int.Input:
     )
 
 
-def photo_inputs() -> tuple[io.Combo.Input, io.Int.Input]:
+def photo_inputs() -> tuple[Choice, io.Int.Input]:
     return (
-        io.Combo.Input(
+        Choice(
             "photos",
             options=list(PHOTOS),
             default="keep exactly",
@@ -411,8 +422,8 @@ def photo_inputs() -> tuple[io.Combo.Input, io.Int.Input]:
     )
 
 
-def direction_input() -> io.Combo.Input:
-    return io.Combo.Input(
+def direction_input() -> Choice:
+    return Choice(
         "direction",
         options=list(DIRECTIONS),
         default="right",
@@ -442,18 +453,6 @@ def blend_output() -> io.Output:
 
 def gap_mask_output() -> io.Mask.Output:
     return io.Mask.Output(display_name="gap", tooltip="1 where the panorama is generated, 0 where it is a photo.")
-
-
-def check_choices(**chosen: tuple[str | None, Collection[str]]) -> bool | str:
-    """Say what is wrong with a choice, for `validate_inputs`: ComfyUI 0.3.75 does not check those of V3 nodes itself.
-
-    Args:
-        chosen: by the input's name, what was chosen and what can be. None is a value that another node will give.
-    """
-    for name, (value, choices) in chosen.items():
-        if value is not None and value not in choices:
-            return f"{name} is {value!r}; choose one of: {', '.join(choices)}"
-    return True
 
 
 def read_gap_widths(text: str) -> list[int]:
@@ -502,20 +501,33 @@ def run_within_memory(
         model_management.load_models_gpu([model], memory_required=memory, force_full_load=True)
         return attempt(batch_size)
 
+    one_by_one = ", one panorama at a time" if num_panoramas > 1 else ""
     try:
         return load_and_attempt(BATCH_SIZE)
-    except model_management.OOM_EXCEPTION:
-        logging.warning("Wide-Range Blend ran out of memory; freeing it and trying again, one panorama at a time.")
+    except Exception as error:
+        if not is_oom(error):
+            raise
+        logging.warning("Wide-Range Blend ran out of memory; freeing it and trying again%s.", one_by_one)
     # Not within the handler, where the traceback keeps the first attempt's tensors alive.
     model_management.unload_all_models()
     model_management.soft_empty_cache()
     try:
         return load_and_attempt(1)
-    except model_management.OOM_EXCEPTION as error:
+    except Exception as error:
+        if not is_oom(error):
+            raise
         raise RuntimeError(
-            f"Out of memory on {model.load_device}, even for one panorama at a time. Choose a smaller gap_width, "
-            "set precision to fp16 in Load Wide-Range Blend Model, or close other programs that use the device."
+            f"Out of memory, even after freeing what ComfyUI held{one_by_one}. Choose a smaller gap_width or smaller "
+            "photos, set precision to fp16 in Load Wide-Range Blend Model, or close other programs that use "
+            f"{model.load_device}."
         ) from error
+
+
+def is_oom(error: Exception) -> bool:
+    """Whether memory ran out. Newer ComfyUI has a function for that, which knows more devices, but not the CPU."""
+    from .wrb.devices import is_out_of_memory
+
+    return is_out_of_memory(error) or (hasattr(model_management, "is_oom") and model_management.is_oom(error))
 
 
 def estimate_memory(model: ModelPatcher, num_panoramas: int, gap_proportion: float) -> float:

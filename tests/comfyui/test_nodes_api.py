@@ -18,6 +18,8 @@ from tests.comfyui.conftest import assert_is_generated
 from tests.comfyui.example_graphs import read_workflow
 from tests.comfyui.server import COMFYUI, PACK, ROOT, ComfyServer, Event, Run
 from tests.comfyui.waiting import RUN_TIMEOUT
+from tests.conftest import MakeGenerator
+from wrb.network.weights import save_generator
 from wrb.resampling import resize
 
 pytestmark = pytest.mark.comfyui
@@ -84,7 +86,7 @@ def test_pack_keeps_no_start_waiting(server: ComfyServer) -> None:
 
 
 def test_weights_are_listed_built_in_first_then_both_folders(server: ComfyServer) -> None:
-    options = server.get("/object_info/WRBLoadModel")["WRBLoadModel"]["input"]["required"]["model_name"][1]["options"]
+    options = server.get("/object_info/WRBLoadModel")["WRBLoadModel"]["input"]["required"]["model_name"][0]
     assert options == ["built-in", "Gen", "broken.pth", "tiny.safetensors"]
 
 
@@ -95,6 +97,27 @@ def test_weights_that_come_while_comfyui_runs_are_found(server: ComfyServer) -> 
         assert server.run(blend_graph(weights=added.name)).error is None
     finally:
         added.unlink()
+
+
+def test_weights_replaced_under_their_name_are_read_again(server: ComfyServer, make_generator: MakeGenerator) -> None:
+    weights = server.base / "models" / "wrb" / "retrained.safetensors"
+    graph = blend_graph(weights=weights.name, detail=0.0)
+
+    def is_cached(run: Run) -> bool:
+        return any("model" in cached["nodes"] for cached in run.events_of("execution_cached"))
+
+    try:
+        save_generator(make_generator(width=2), weights)
+        before = server.run(graph).picture("save")
+        graph["blend"]["inputs"]["gap_width"] = 44
+        assert is_cached(server.run(graph))
+        graph["blend"]["inputs"]["gap_width"] = 0
+        save_generator(make_generator(width=2, seed=1), weights)
+        after = server.run(graph)
+        assert not is_cached(after)
+        assert (after.picture("save") != before).any()
+    finally:
+        weights.unlink()
 
 
 def test_samples_are_in_the_input_folder_and_replace_nothing(server: ComfyServer) -> None:
