@@ -378,9 +378,8 @@ class WRBPreviewPanorama(io.ComfyNode):
 
     @classmethod
     def execute(cls, panorama: Tensor, loop: bool) -> io.NodeOutput:
-        saved = ui.PreviewImage(panorama, cls=cls).values
-        # Not as `images`: the page would add its own thumbnail to the viewer of web/preview_panorama.js.
-        return io.NodeOutput(ui={"panoramas": [{**picture, "loop": loop} for picture in saved]})
+        # As `images`, which the queue and the list of jobs show; web/preview_panorama.js shows them in the node.
+        return io.NodeOutput(ui={"images": ui.PreviewImage(panorama, cls=cls).values, "loop": [loop]})
 
 
 class WideRangeBlendExtension(ComfyExtension):

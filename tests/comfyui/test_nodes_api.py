@@ -161,6 +161,15 @@ def test_transparent_photo_is_composited_over_black(server: ComfyServer) -> None
     assert panorama[:, -96:].mean() > 50
 
 
+def test_previewed_panorama_is_listed_with_the_run_it_is_of(server: ComfyServer) -> None:
+    """As `images`, by which the queue and the list of jobs find a thumbnail."""
+    graph = blend_graph(batch=2)
+    graph["preview"] = {"class_type": "WRBPreviewPanorama", "inputs": {"panorama": ["blend", 0], "loop": True}}
+    shown = server.run(graph).outputs["preview"]
+    assert [picture["type"] for picture in shown["images"]] == ["temp", "temp"]
+    assert shown["loop"] == [True]
+
+
 @pytest.mark.parametrize("photos", ["feather in", "redraw"])
 def test_photos_are_changed_near_the_gap_only_where_asked(server: ComfyServer, photos: str) -> None:
     kept = server.run(blend_graph(photos="keep exactly", gap_width=51)).picture("save")
