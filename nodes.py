@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import folder_paths
 import torch
@@ -138,6 +139,7 @@ class WRBBlend(io.ComfyNode):
             display_name="Wide-Range Blend",
             category=CATEGORY,
             description="Joins two photos into one panorama and generates what lies between them.",
+            **known_to(io.Schema, search_aliases=["panorama", "stitch", "join", "outpaint", "in-between", "extend"]),
             inputs=[
                 ModelType.Input("model", tooltip="From Load Wide-Range Blend Model."),
                 io.Image.Input(
@@ -204,6 +206,7 @@ class WRBBlendSequence(io.ComfyNode):
             display_name="Wide-Range Blend (Sequence)",
             category=CATEGORY,
             description="Joins any number of photos into one panorama, on request one that leads round into itself.",
+            **known_to(io.Schema, search_aliases=["panorama", "360", "stitch", "join", "outpaint", "loop"]),
             is_input_list=True,
             inputs=[
                 ModelType.Input("model", tooltip="From Load Wide-Range Blend Model."),
@@ -296,6 +299,7 @@ class WRBAdjustGap(io.ComfyNode):
             display_name="Adjust Gap Width",
             category=CATEGORY,
             description="Makes the same panorama with another gap. The photos are not encoded again.",
+            **known_to(io.Schema, search_aliases=["panorama", "extend"]),
             inputs=[
                 BlendType.Input("blend", tooltip="From Wide-Range Blend. Of a sequence, all gaps become alike."),
                 gap_width_input(),
@@ -327,6 +331,7 @@ class WRBRestorePhotos(io.ComfyNode):
             display_name="Restore Photos in Panorama",
             category=CATEGORY,
             description="Puts the photos' own pixels back into a panorama that was upscaled or repainted.",
+            **known_to(io.Schema, search_aliases=["panorama", "paste back", "composite", "original"]),
             inputs=[
                 io.Image.Input(
                     "panorama",
@@ -364,6 +369,7 @@ class WRBPreviewPanorama(io.ComfyNode):
             display_name="Preview Panorama",
             category=CATEGORY,
             description="Shows a panorama to look around in: drag to move, turn the wheel to zoom.",
+            **known_to(io.Schema, search_aliases=["panorama", "360", "viewer", "zoom"]),
             inputs=[
                 io.Image.Input("panorama", tooltip="The panorama to show. Of several, one is shown at a time."),
                 io.Boolean.Input(
@@ -417,6 +423,7 @@ def photo_inputs() -> tuple[Choice, io.Int.Input]:
             max=8192,
             tooltip="How many px of each photo, counted from the gap, fade into what the network drew. "
             "Only feather in uses it.",
+            **known_to(io.Int.Input, advanced=True),
         ),
     )
 
@@ -430,6 +437,7 @@ def direction_input() -> Choice:
         optional=True,
         tooltip="right: from the left photo to the right one. down: from the top one to the bottom one; the width of "
         "the panorama then takes the place of its height, and the other way round.",
+        **known_to(io.Combo.Input, advanced=True),
     )
 
 
@@ -443,7 +451,13 @@ def detail_input() -> io.Float.Input:
         optional=True,
         tooltip="How much of the photos' own detail goes into the generated part. 1: as sharp as the photos. 0: what "
         "the network drew, enlarged.",
+        **known_to(io.Float.Input, advanced=True),
     )
+
+
+def known_to(kind: Callable[..., object], **options: Any) -> dict[str, Any]:
+    """Those of the options that this version of ComfyUI has; any other would keep the whole pack from loading."""
+    return {name: value for name, value in options.items() if name in inspect.signature(kind).parameters}
 
 
 def blend_output() -> io.Output:

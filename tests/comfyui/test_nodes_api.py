@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from typing import Any
+from urllib.error import HTTPError
 
 import numpy as np
 import pytest
@@ -49,6 +50,28 @@ print(*sys.modules.keys() - before)
 """
 """Loads the pack as ComfyUI does and prints which modules that brings besides ComfyUI's own."""
 
+LOAD_PACK_AS_IN_A_NEWER_COMFYUI = """
+import inspect
+from comfy_api.latest import io
+
+def teach(kind, option):
+    def init(self, *arguments, **options):
+        setattr(self, option, options.pop(option, None))
+        original(self, *arguments, **options)
+
+    original = kind.__init__
+    parameter = inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY)
+    init.__signature__ = inspect.Signature([*inspect.signature(original).parameters.values(), parameter])
+    kind.__init__ = init
+
+teach(io.Schema, "search_aliases")
+for kind in (io.Int.Input, io.Float.Input, io.Combo.Input):
+    teach(kind, "advanced")
+schema = sys.modules["pack.nodes"].WRBBlend.define_schema()
+print(*schema.search_aliases)
+print(*(field.id for field in schema.inputs if getattr(field, "advanced", None)))
+"""
+
 
 def all_inputs(info: dict[str, Any]) -> dict[str, Any]:
     """From an answer of /object_info: by name, the type and options of every input."""
@@ -83,6 +106,24 @@ def test_pack_keeps_no_start_waiting(server: ComfyServer) -> None:
     assert run.returncode == 0, run.stderr[-3000:]
     imported = set(run.stdout.splitlines()[-1].split())
     assert imported - sys.stdlib_module_names == {"pack", "pack.nodes"}
+
+
+def test_newer_comfyui_gets_words_to_search_by_and_folds_what_is_seldom_needed() -> None:
+    environment = os.environ | {"PYTHONPATH": str(COMFYUI)}
+    command = [sys.executable, "-c", LOAD_PACK + LOAD_PACK_AS_IN_A_NEWER_COMFYUI, "--cpu"]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=RUN_TIMEOUT)
+    assert run.returncode == 0, run.stderr[-3000:]
+    *_, aliases, advanced = run.stdout.splitlines()
+    assert {"panorama", "stitch", "join", "outpaint", "in-between", "extend"} <= set(aliases.split())
+    assert advanced.split() == ["feather", "direction", "detail"]
+
+
+def test_blueprint_is_listed(server: ComfyServer) -> None:
+    try:
+        listed = server.get("/global_subgraphs")
+    except HTTPError:
+        pytest.skip("this ComfyUI has no blueprints")
+    assert [entry["name"] for entry in listed.values()] == ["Two Photos to Panorama"]
 
 
 def test_weights_are_listed_built_in_first_then_both_folders(server: ComfyServer) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.comfyui.conftest import assert_no_toast_came
+from tests.comfyui.conftest import assert_no_toast_came, open_page
 from tests.comfyui.example_graphs import QUICK, read_saved
 from tests.comfyui.server import PACK, ROOT, ComfyServer
 from tests.comfyui.waiting import MILLISECONDS, RUN_TIMEOUT, expect_soon
@@ -38,6 +38,31 @@ ALL_STANDS_IN_SIGHT = """() => {
         && pos[0] + size[0] <= left + width && pos[1] + size[1] <= top + height)
 }"""
 """Once a frame, until the view is as it was in the frame before."""
+
+ALL_ARE_DRAWN = "count => document.querySelectorAll('.lg-node').length === count"
+
+OVERLAPS = """() => {
+    const nodes = [...document.querySelectorAll('.lg-node')]
+    const places = nodes.map(node => [node.dataset.nodeId, node.getBoundingClientRect()])
+    return places.flatMap(([id, place], number) => places.slice(number + 1)
+        .filter(([, other]) => place.left < other.right - 1 && other.left < place.right - 1
+            && place.top < other.bottom - 1 && other.top < place.bottom - 1)
+        .map(([other]) => [id, other]))
+}"""
+
+CONNECT_BLUEPRINT = """() => {
+    const [panorama] = app.graph.nodes
+    const add = (kind, name, value) => {
+        const node = LiteGraph.createNode(kind)
+        app.graph.add(node)
+        node.widgets.find(widget => widget.name === name).value = value
+        return node
+    }
+    add('LoadImage', 'image', 'wrb_sample_desert.jpg').connect(0, panorama, 0)
+    add('LoadImage', 'image', 'wrb_sample_lake.jpg').connect(0, panorama, 1)
+    panorama.widgets.find(widget => widget.name === 'gap_width').value = 200
+    panorama.connect(0, add('SaveImage', 'filename_prefix', 'blueprint'), 0)
+}"""
 
 GRAPH_IS_THERE = "() => app.graph.nodes.some(node => node.type.startsWith('WRBBlend'))"
 
@@ -144,6 +169,33 @@ def test_shipped_workflow_is_what_the_page_makes_of_it(page: Page) -> None:
         page.wait_for_function("count => app.graph.nodes.length === count", arg=len(workflow["nodes"]))
         nodes = {node["id"]: (node["type"], node["widgets_values"]) for node in workflow["nodes"]}
         assert current_graph(page) == {"nodes": nodes, "links": sorted(workflow["links"])}
+
+
+def test_nodes_of_the_shipped_workflows_do_not_overlap_in_the_new_design(
+    browser: Browser, server: ComfyServer, take_screenshot: TakeScreenshot
+) -> None:
+    server.post("/settings", {"Comfy.VueNodes.Enabled": True, "Comfy.TutorialCompleted": True})
+    try:
+        with open_page(browser, server) as page:
+            for path in sorted((ROOT / "workflows").glob("*.json")):
+                workflow = json.loads(path.read_text())
+                page.evaluate("workflow => app.loadGraphData(workflow)", workflow)
+                page.wait_for_function(ALL_ARE_DRAWN, arg=len(workflow["nodes"]))
+                expect_soon(lambda: page.evaluate(OVERLAPS), [])
+                fit_view(page)
+                take_screenshot(page, f"{path.stem} new design")
+    finally:
+        server.post("/settings", {"Comfy.VueNodes.Enabled": False})
+
+
+def test_blueprint_joins_what_is_connected_to_it(page: Page) -> None:
+    blueprint = json.loads((ROOT / "subgraphs" / "Two Photos to Panorama.json").read_text())
+    page.evaluate("blueprint => app.loadGraphData(blueprint)", blueprint)
+    page.wait_for_function("() => app.graph.nodes.length === 1")
+    assert_no_toast_came(page)
+    page.evaluate(CONNECT_BLUEPRINT)
+    run_and_wait_for_pictures(page)
+    assert page.evaluate(SAVED_SIZE) == [1080 + 200 + 1280, 720]
 
 
 def test_every_workflow_has_a_thumbnail(page: Page, take_screenshot: TakeScreenshot) -> None:
