@@ -34,6 +34,9 @@ NODES = {
     "WRBPreviewPanorama": "Preview Panorama",
 }
 
+LANGUAGES = ("en", "zh", "ja", "ko", "fr", "es")
+"""Those of `locales/`."""
+
 LOAD_PACK = f"""
 import asyncio, importlib.util, sys
 import comfy.options
@@ -95,6 +98,38 @@ def test_node_has_a_help_page_that_names_each_input_and_output(server: ComfyServ
     text = server.get_text(f"/extensions/{PACK}/docs/{node_id}.md")
     for name in [*all_inputs(info), *info["output_name"]]:
         assert f"`{name}`" in text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("node_id", NODES)
+def test_every_text_of_a_node_is_there_in_each_language_and_no_other(
+    server: ComfyServer, node_id: str, language: str
+) -> None:
+    info = server.get(f"/object_info/{node_id}")[node_id]
+    texts: dict[str, Any] = {
+        "display_name": info["display_name"],
+        "description": info["description"],
+        "inputs": {
+            name: {"name": name, "tooltip": options["tooltip"]} for name, (_, options) in all_inputs(info).items()
+        },
+    }
+    if info["output_name"]:
+        outputs = zip(info["output_name"], info["output_tooltips"], strict=True)
+        texts["outputs"] = {
+            str(slot): {"name": name, "tooltip": tooltip} for slot, (name, tooltip) in enumerate(outputs)
+        }
+    told = server.get("/i18n")[language]["nodeDefs"]
+    assert told.keys() == NODES.keys()
+    if language == "en":
+        assert told[node_id] == texts
+    else:
+        assert keys_of_texts(told[node_id]) == keys_of_texts(texts)
+        assert told[node_id]["description"] != texts["description"]
+
+
+def keys_of_texts(texts: dict[str, Any] | str) -> dict[str, Any] | bool:
+    """The same dicts with, for each text, whether there is any."""
+    return {key: keys_of_texts(text) for key, text in texts.items()} if isinstance(texts, dict) else bool(texts)
 
 
 def test_pack_keeps_no_start_waiting(server: ComfyServer) -> None:
