@@ -38,7 +38,7 @@ def pictures(server: ComfyServer) -> Iterator[None]:
     shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="module", params=["classic", "new"])
+@pytest.fixture(scope="module", params=["classic", pytest.param("new", marks=pytest.mark.newest_page)])
 def design(request: pytest.FixtureRequest, server: ComfyServer) -> Iterator[str]:
     """How the page draws nodes."""
     server.post("/settings", {"Comfy.VueNodes.Enabled": request.param == "new", "Comfy.TutorialCompleted": True})
