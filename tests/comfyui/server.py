@@ -30,7 +30,7 @@ COMFYUI = ROOT / os.environ.get("COMFYUI", ".cache/ComfyUI")
 """The core; the Makefile has the tests of the server run with an older one too."""
 
 PAGE = os.environ.get("COMFYUI_PAGE")
-"""A folder with another page than the one installed; the Makefile has the tests of the page run with a newer one too."""
+"""A folder with another page than the installed one; the Makefile has the page's tests run with a newer one too."""
 
 UPSCALE_MODEL = ROOT / ".cache" / "DAT_light_x2.pth"
 PACK = "wide-range-image-blending"

@@ -19,7 +19,6 @@ from tests.comfyui.viewer.driver import (
     load_on,
 )
 
-
 PAGE_ITSELF = ("api.comfy.org", "huggingface.co", "jobs", "404 (Not Found)")
 """In errors of the page that are not of the viewer: it asks the registry about nodes that are not its own, and others
 about models of its own first graph, which the tests' network does not let through; a newer page asks the core for jobs,
