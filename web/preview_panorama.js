@@ -9,7 +9,10 @@ const FIRST_SIZE = [480, 340]
 const MIDDLE_BUTTON = 1
 const MIDDLE_BUTTON_HELD = 4
 
-/** What the node's last run left: ComfyUI's name of each picture, and whether it loops. By the node. */
+/** Whether the page knows `hideOutputImages`, which came with the page's own node for cropping. */
+const canHideImages = app.extensions.some(({ name }) => name === 'Comfy.ImageCrop')
+
+/** What the node's last run left: ComfyUI's name of each picture, and whether they loop. By the node. */
 const lastOutputs = new WeakMap()
 /** By the node. @type {WeakMap<object, PanoramaViewer>} */
 const viewers = new WeakMap()
@@ -38,14 +41,16 @@ function addViewer(node) {
     const viewer = new PanoramaViewer(() => isLoop(node))
     viewers.set(node, viewer)
     viewer.element.classList.add('widget-expands') // the new design gives such a widget the free height of the node
-    viewer.element.dataset.captureWheel = 'true' // the new design takes the wheel for the graph's zoom before all else
     passMiddleButtonOn(viewer.element)
     const widget = node.addDOMWidget('viewer', 'WRB_PANORAMA_VIEWER', viewer.element, {
         serialize: false,
         hideOnZoom: false,
+        hideInPanel: true, // there it would be an empty row
         getMinHeight: () => LEAST_HEIGHT,
     })
     widget.serialize = false // the option keeps it out of what is run, this out of what is saved
+    node.hideOutputImages = true // the new design's own pictures
+    node.onDrawBackground = () => {} // the classic design's
     node.setSize([Math.max(node.size[0], FIRST_SIZE[0]), Math.max(node.size[1], FIRST_SIZE[1])])
 
     chain(node, 'onExecuted', (output) => showOutput(node, output))
@@ -59,8 +64,7 @@ function remove(node, viewer) {
     const place = viewer.element.parentElement
     leftPlaces.set(node.id, place)
     setTimeout(() => leftPlaces.delete(node.id))
-    viewer.show([])
-    viewer.element.remove()
+    viewer.remove()
 }
 
 /**
@@ -89,12 +93,18 @@ function passMiddleButtonOn(element) {
     })
 }
 
-function showOutput(node, output) {
-    const pictures = output?.panoramas ?? []
-    lastOutputs.set(node, pictures)
+function showOutput(node, output = {}) {
+    if (!canHideImages) hideImages(output)
+    lastOutputs.set(node, output)
     const viewer = viewers.get(node)
-    viewer.show(pictures.map(urlOf))
+    viewer.show((output.panoramas ?? output.images ?? []).map(urlOf))
     viewer.draw()
+}
+
+/** Older pages draw a thumbnail of each of a node's `images`, in the new design whatever the node says. */
+function hideImages(output) {
+    output.panoramas ??= output.images
+    delete output.images
 }
 
 function urlOf({ filename, subfolder, type }) {
@@ -103,8 +113,8 @@ function urlOf({ filename, subfolder, type }) {
 
 /** The switch on the node counts at once; where another node sets it, what it was in the last run. */
 function isLoop(node) {
-    const isSetByNode = node.inputs?.some((input) => input.name === 'loop' && input.link != null)
-    return isSetByNode ? Boolean(lastOutputs.get(node)?.[0]?.loop) : Boolean(loopWidget(node)?.value)
+    const isSetByNode = node.isInputConnected(node.findInputSlot('loop'))
+    return Boolean(isSetByNode ? lastOutputs.get(node)?.loop?.[0] : loopWidget(node)?.value)
 }
 
 function loopWidget(node) {

@@ -1,8 +1,11 @@
-"""Where to compute."""
+"""Where to compute, and what it looks like when there is no room."""
 
 from __future__ import annotations
 
 import torch
+
+OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "DefaultCPUAllocator")
+"""What torch says when a device has no room, and on the CPU, where the rest differs between systems."""
 
 
 def usable_device(name: str | None) -> torch.device:
@@ -24,8 +27,10 @@ def usable_device(name: str | None) -> torch.device:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out: torch has another kind of error, and other words, on each device."""
-    words = "out of memory", "not enough memory", "can't allocate memory"
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in words)
-    )
+    """Whether an error says that a device's memory, or the computer's own, did not suffice.
+
+    For the computer's own, and for some devices, torch has no class of error: it is known by its words.
+    """
+    if isinstance(error, RuntimeError):
+        return any(words in str(error) for words in OUT_OF_MEMORY)
+    return isinstance(error, MemoryError)

@@ -181,9 +181,27 @@ class Layout:
 
     def scaled(self, height: int, width: int) -> Layout:
         """The same parts in a panorama of another size, each edge at the nearest px."""
-        edges = [0, *(round(edge * width / self.width) for edge in accumulate(self._part_widths))]
+        return self._with_edges(height, (round(edge * width / self.width) for edge in self._edges))
+
+    def cropped(self, left: int, height: int, width: int) -> Layout:
+        """What is left of the parts in a window that begins that many px from the left end; it may be 0 px of one."""
+        return self._with_edges(height, (min(max(edge - left, 0), width) for edge in self._edges))
+
+    def photo_columns(self, left: int, width: int) -> list[slice]:
+        """In px of each photo, which of its columns such a window shows."""
+        return [
+            slice(min(max(left - start, 0), photo), min(max(left + width - start, 0), photo))
+            for start, photo in zip(self._edges[:-1:2], self.photo_widths, strict=True)
+        ]
+
+    def _with_edges(self, height: int, edges: Iterable[int]) -> Layout:
         widths = tuple(end - start for start, end in pairwise(edges))
         return Layout(height, widths[::2], widths[1::2])
+
+    @property
+    def _edges(self) -> list[int]:
+        """From 0 to the width of the whole."""
+        return list(accumulate(self._part_widths, initial=0))
 
     @property
     def _part_widths(self) -> list[int]:

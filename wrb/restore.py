@@ -17,8 +17,11 @@ from .resampling import fade, resize
 DISTORTION = 0.01
 """How much more a panorama may be scaled in one direction than in the other, beside the rounding to whole px.
 
-Nodes that work in blocks of 8 px, such as VAE Encode and Upscale Latent, round both sides to such blocks.
+Nodes that work in blocks of 8 px, such as Upscale Latent, round both sides to such blocks.
 """
+
+BLOCKS = (8, 16, 32)
+"""To multiples of these, in px, VAEs cut both sides of a panorama."""
 
 
 @torch.no_grad()
@@ -28,6 +31,9 @@ def restore_photos(panorama: Tensor, blend: Blend, *, feather: int = 0) -> Blend
     The gaps stay as that panorama has them, but for colour and brightness, which are made to meet the photos. Photos
     are scaled from what `blend` was given, which may have had more pixels than its panorama.
 
+    A panorama that went through a VAE, which cuts its sides to multiples of 8, 16 or 32 px, is recognised by its size,
+    also after it was scaled. Whether they were cut at both ends or at one is seen from its photos.
+
     Args:
         panorama: the blend's panorama at any size, (b c h w) in 0..1. Its scale may be any, also a fraction, but the
             same for width and height, to 1 %. Where the blend made one panorama, many versions of it may come at once.
@@ -36,7 +42,8 @@ def restore_photos(panorama: Tensor, blend: Blend, *, feather: int = 0) -> Blend
             is changed, but for scaling. At the blend's own size they are then the same, bit for bit.
 
     Returns:
-        The blend with the restored panorama at its size, and the layout and gap mask that belong to it.
+        The blend with the restored panorama at its size, and the layout and gap mask that belong to it, and the
+        originals, if it was cut, without what was cut off.
 
     Raises:
         ValueError: if the panorama is no image, or not the blend's at any scale, or if `feather` is negative.
@@ -47,6 +54,7 @@ def restore_photos(panorama: Tensor, blend: Blend, *, feather: int = 0) -> Blend
         raise ValueError(
             f"the blend made {length} panoramas, but here are {len(panorama)}; give all of them, in their order"
         )
+    blend = _cut_alike(blend, panorama)
     restored, layout = put_back(
         panorama, blend.originals, blend.layout, direction=blend.direction, feather=feather, length=length
     )
@@ -107,6 +115,40 @@ def put_back(
     return restored, layout
 
 
+def _cut_alike(blend: Blend, panorama: Tensor) -> Blend:
+    """The blend without what a VAE has cut off that panorama of it; the same where the size tells of no such cut."""
+    seen = as_rgb(panorama[:1], blend.direction).to(blend.panorama.device)
+    made = transposed(blend.panorama[:1], blend.direction)
+    size, whole = seen.shape[-2:], made.shape[-2:]
+
+    def misfit(cut: tuple[int, int]) -> tuple[bool, float]:
+        stretch = size[1] / cut[1] * cut[0] / size[0]
+        return cut != size, max(0, abs(math.log(stretch)) - 1 / min(size))
+
+    cuts = [(whole[0] // block * block, whole[1] // block * block) for block in (1, *BLOCKS) if min(whole) >= block]
+    height, width = min(cuts, key=misfit)  # of those that fit alike, the one that cuts least
+    if (height, width) == whole or misfit((height, width))[1] > DISTORTION:
+        return blend
+    seen = resize(seen, height, width)
+    is_photo = transposed(blend.gap_mask[:1], blend.direction) == 0
+
+    def likeness(corner: tuple[int, int]) -> float:
+        window = (..., slice(corner[0], corner[0] + height), slice(corner[1], corner[1] + width))
+        pixels = [image[:, is_photo[window][0]].flatten() for image in (made[window][0], seen[0])]
+        return float(torch.corrcoef(torch.stack(pixels))[0, 1].abs())
+
+    # ComfyUI's own nodes cut both ends alike, others the far one.
+    top, left = max([((whole[0] - height) // 2, (whole[1] - width) // 2), (0, 0)], key=likeness)
+    columns = blend.layout.photo_columns(left, width)
+    originals = []
+    for original, photo_width, shown in zip(blend.originals, blend.layout.photo_widths, columns, strict=True):
+        original = transposed(original, blend.direction)
+        rows = _scaled(slice(top, top + height), original.shape[-2] / whole[0])
+        original = original[..., rows, _scaled(shown, original.shape[-1] / photo_width)]
+        originals.append(transposed(original, blend.direction))
+    return replace(blend, layout=blend.layout.cropped(left, height, width), originals=tuple(originals))
+
+
 def _check_scale(panorama: Tensor, original: Tensor) -> None:
     """Refuse a panorama that was cropped, padded or distorted by more than rounding to whole px or blocks explains."""
     (height, width), (original_height, original_width) = panorama.shape[-2:], original.shape[-2:]
@@ -116,6 +158,10 @@ def _check_scale(panorama: Tensor, original: Tensor) -> None:
             f"the panorama is {_size(panorama)}, which is not the blend's {_size(original)} at any scale; give "
             "the whole of it, with width and height scaled by the same factor"
         )
+
+
+def _scaled(span: slice, factor: float) -> slice:
+    return slice(round(span.start * factor), round(span.stop * factor))
 
 
 def _size(image: Tensor) -> str:

@@ -14,12 +14,12 @@ class OutOfMemoryModel(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="TestOutOfMemoryModel",
-            inputs=[Model.Input("model"), io.Int.Input("failures")],
+            inputs=[Model.Input("model"), io.Int.Input("failures"), io.Boolean.Input("on_cpu")],
             outputs=[Model.Output()],
         )
 
     @classmethod
-    def execute(cls, model: ModelPatcher, failures: int) -> io.NodeOutput:
+    def execute(cls, model: ModelPatcher, failures: int, on_cpu: bool) -> io.NodeOutput:
         generator = copy.deepcopy(model.model)
         encode = generator.encode
 
@@ -27,6 +27,8 @@ class OutOfMemoryModel(io.ComfyNode):
             nonlocal failures
             if failures:
                 failures -= 1
+                if on_cpu:
+                    torch.empty(2**60)
                 raise torch.OutOfMemoryError("out of memory, as a test wants it")
             return encode(photos)
 

@@ -26,7 +26,12 @@ from PIL import Image
 from tests.comfyui.waiting import ANSWER_TIMEOUT, RUN_TIMEOUT
 
 ROOT = Path(__file__).parents[2]
-COMFYUI = ROOT / ".cache" / "ComfyUI"
+COMFYUI = ROOT / os.environ.get("COMFYUI", ".cache/ComfyUI")
+"""The core; the Makefile has the tests of the server run with an older one too."""
+
+PAGE = os.environ.get("COMFYUI_PAGE")
+"""A folder with another page than the installed one; the Makefile has the page's tests run with a newer one too."""
+
 UPSCALE_MODEL = ROOT / ".cache" / "DAT_light_x2.pth"
 PACK = "wide-range-image-blending"
 
@@ -101,6 +106,8 @@ class ComfyServer:
             command.append("--cpu")
         # On a busy machine, threads that wait for each other make the tiny network a hundred times slower.
         environment = os.environ | {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", "OMP_NUM_THREADS": "1"}
+        if PAGE:
+            environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / PAGE), os.environ.get("PYTHONPATH", "")])
         with self.log.open("w") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
         self._wait_until_ready()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from tests.comfyui.conftest import assert_is_generated
-from tests.comfyui.example_graphs import PHOTO_SIZE, read_workflow
+from tests.comfyui.example_graphs import PHOTO_SIZE, read_saved, read_workflow
 from tests.comfyui.server import ROOT, ComfyServer
 from wrb.resampling import resize
 
@@ -23,6 +25,21 @@ def read_sample(name: str) -> np.ndarray:
 
 def read_small(server: ComfyServer, side: str) -> np.ndarray:
     return np.asarray(Image.open(server.base / "input" / "small" / f"{side}.png"))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "workflows").glob("*.json")), ids=lambda path: path.stem)
+def test_graph_has_a_form_for_the_app_mode(path: Path) -> None:
+    saved = read_saved(path.stem)
+    nodes = {node["id"]: node for node in saved["nodes"]}
+    form = saved["extra"]["linearData"]
+    assert form["inputs"]
+    for node_id, name in form["inputs"]:
+        assert name in {socket["name"] for socket in nodes[node_id]["inputs"] if "widget" in socket}
+    assert {nodes[node_id]["type"] for node_id in form["outputs"]} <= {
+        "SaveImage",
+        "PreviewImage",
+        "WRBPreviewPanorama",
+    }
 
 
 @pytest.mark.parametrize(("name", "saved_by", "gap_width"), [("blend_two_photos", "5", 720), ("adjust_gap", "7", 1440)])

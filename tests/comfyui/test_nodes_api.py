@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from typing import Any
+from urllib.error import HTTPError
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from tests.comfyui.conftest import assert_is_generated
 from tests.comfyui.example_graphs import read_workflow
 from tests.comfyui.server import COMFYUI, PACK, ROOT, ComfyServer, Event, Run
 from tests.comfyui.waiting import RUN_TIMEOUT
+from tests.conftest import MakeGenerator
+from wrb.network.weights import save_generator
 from wrb.resampling import resize
 
 pytestmark = pytest.mark.comfyui
@@ -30,6 +33,9 @@ NODES = {
     "WRBRestorePhotos": "Restore Photos in Panorama",
     "WRBPreviewPanorama": "Preview Panorama",
 }
+
+LANGUAGES = ("en", "zh", "ja", "ko", "fr", "es")
+"""Those of `locales/`."""
 
 LOAD_PACK = f"""
 import asyncio, importlib.util, sys
@@ -46,6 +52,28 @@ asyncio.run(pack.comfy_entrypoint())
 print(*sys.modules.keys() - before)
 """
 """Loads the pack as ComfyUI does and prints which modules that brings besides ComfyUI's own."""
+
+LOAD_PACK_AS_IN_A_NEWER_COMFYUI = """
+import inspect
+from comfy_api.latest import io
+
+def teach(kind, option):
+    def init(self, *arguments, **options):
+        setattr(self, option, options.pop(option, None))
+        original(self, *arguments, **options)
+
+    original = kind.__init__
+    parameter = inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY)
+    init.__signature__ = inspect.Signature([*inspect.signature(original).parameters.values(), parameter])
+    kind.__init__ = init
+
+teach(io.Schema, "search_aliases")
+for kind in (io.Int.Input, io.Float.Input, io.Combo.Input):
+    teach(kind, "advanced")
+schema = sys.modules["pack.nodes"].WRBBlend.define_schema()
+print(*schema.search_aliases)
+print(*(field.id for field in schema.inputs if getattr(field, "advanced", None)))
+"""
 
 
 def all_inputs(info: dict[str, Any]) -> dict[str, Any]:
@@ -72,6 +100,38 @@ def test_node_has_a_help_page_that_names_each_input_and_output(server: ComfyServ
         assert f"`{name}`" in text
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("node_id", NODES)
+def test_every_text_of_a_node_is_there_in_each_language_and_no_other(
+    server: ComfyServer, node_id: str, language: str
+) -> None:
+    info = server.get(f"/object_info/{node_id}")[node_id]
+    texts: dict[str, Any] = {
+        "display_name": info["display_name"],
+        "description": info["description"],
+        "inputs": {
+            name: {"name": name, "tooltip": options["tooltip"]} for name, (_, options) in all_inputs(info).items()
+        },
+    }
+    if info["output_name"]:
+        outputs = zip(info["output_name"], info["output_tooltips"], strict=True)
+        texts["outputs"] = {
+            str(slot): {"name": name, "tooltip": tooltip} for slot, (name, tooltip) in enumerate(outputs)
+        }
+    told = server.get("/i18n")[language]["nodeDefs"]
+    assert told.keys() == NODES.keys()
+    if language == "en":
+        assert told[node_id] == texts
+    else:
+        assert keys_of_texts(told[node_id]) == keys_of_texts(texts)
+        assert told[node_id]["description"] != texts["description"]
+
+
+def keys_of_texts(texts: dict[str, Any] | str) -> dict[str, Any] | bool:
+    """The same dicts with, for each text, whether there is any."""
+    return {key: keys_of_texts(text) for key, text in texts.items()} if isinstance(texts, dict) else bool(texts)
+
+
 def test_pack_keeps_no_start_waiting(server: ComfyServer) -> None:
     """It is loaded, and what takes time to import is not imported with it."""
     assert re.search(rf"[\d.]+ seconds: .*{PACK}$", server.log.read_text(), re.MULTILINE)
@@ -83,8 +143,26 @@ def test_pack_keeps_no_start_waiting(server: ComfyServer) -> None:
     assert imported - sys.stdlib_module_names == {"pack", "pack.nodes"}
 
 
+def test_newer_comfyui_gets_words_to_search_by_and_folds_what_is_seldom_needed() -> None:
+    environment = os.environ | {"PYTHONPATH": str(COMFYUI)}
+    command = [sys.executable, "-c", LOAD_PACK + LOAD_PACK_AS_IN_A_NEWER_COMFYUI, "--cpu"]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=RUN_TIMEOUT)
+    assert run.returncode == 0, run.stderr[-3000:]
+    *_, aliases, advanced = run.stdout.splitlines()
+    assert {"panorama", "stitch", "join", "outpaint", "in-between", "extend"} <= set(aliases.split())
+    assert advanced.split() == ["feather", "direction", "detail"]
+
+
+def test_blueprint_is_listed(server: ComfyServer) -> None:
+    try:
+        listed = server.get("/global_subgraphs")
+    except HTTPError:
+        pytest.skip("this ComfyUI has no blueprints")
+    assert [entry["name"] for entry in listed.values()] == ["Two Photos to Panorama"]
+
+
 def test_weights_are_listed_built_in_first_then_both_folders(server: ComfyServer) -> None:
-    options = server.get("/object_info/WRBLoadModel")["WRBLoadModel"]["input"]["required"]["model_name"][1]["options"]
+    options = server.get("/object_info/WRBLoadModel")["WRBLoadModel"]["input"]["required"]["model_name"][0]
     assert options == ["built-in", "Gen", "broken.pth", "tiny.safetensors"]
 
 
@@ -95,6 +173,27 @@ def test_weights_that_come_while_comfyui_runs_are_found(server: ComfyServer) -> 
         assert server.run(blend_graph(weights=added.name)).error is None
     finally:
         added.unlink()
+
+
+def test_weights_replaced_under_their_name_are_read_again(server: ComfyServer, make_generator: MakeGenerator) -> None:
+    weights = server.base / "models" / "wrb" / "retrained.safetensors"
+    graph = blend_graph(weights=weights.name, detail=0.0)
+
+    def is_cached(run: Run) -> bool:
+        return any("model" in cached["nodes"] for cached in run.events_of("execution_cached"))
+
+    try:
+        save_generator(make_generator(width=2), weights)
+        before = server.run(graph).picture("save")
+        graph["blend"]["inputs"]["gap_width"] = 44
+        assert is_cached(server.run(graph))
+        graph["blend"]["inputs"]["gap_width"] = 0
+        save_generator(make_generator(width=2, seed=1), weights)
+        after = server.run(graph)
+        assert not is_cached(after)
+        assert (after.picture("save") != before).any()
+    finally:
+        weights.unlink()
 
 
 def test_samples_are_in_the_input_folder_and_replace_nothing(server: ComfyServer) -> None:
@@ -136,6 +235,15 @@ def test_transparent_photo_is_composited_over_black(server: ComfyServer) -> None
     assert panorama.shape[-1] == 3
     assert (panorama[:, :96] == 0).all()
     assert panorama[:, -96:].mean() > 50
+
+
+def test_previewed_panorama_is_listed_with_the_run_it_is_of(server: ComfyServer) -> None:
+    """As `images`, by which the queue and the list of jobs find a thumbnail."""
+    graph = blend_graph(batch=2)
+    graph["preview"] = {"class_type": "WRBPreviewPanorama", "inputs": {"panorama": ["blend", 0], "loop": True}}
+    shown = server.run(graph).outputs["preview"]
+    assert [picture["type"] for picture in shown["images"]] == ["temp", "temp"]
+    assert shown["loop"] == [True]
 
 
 @pytest.mark.parametrize("photos", ["feather in", "redraw"])

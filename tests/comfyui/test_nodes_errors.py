@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import re
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.comfyui.api_graphs import blend_graph, save, sequence_graph
-from tests.comfyui.server import ComfyServer, GraphRefusedError
+from tests.comfyui.server import ComfyServer, Graph, GraphRefusedError
 
 pytestmark = pytest.mark.comfyui
+
+
+def errors_at(server: ComfyServer, graph: Graph, node: str) -> list[dict[str, Any]]:
+    """What ComfyUI says of a node when it refuses the graph."""
+    with pytest.raises(GraphRefusedError) as refused:
+        server.run(graph)
+    return refused.value.args[0]["node_errors"][node]["errors"]
 
 
 @pytest.mark.parametrize(
@@ -22,41 +30,39 @@ pytestmark = pytest.mark.comfyui
         ("blend", "gap_width", "wide", "convert"),
         ("blend", "feather", -1, "smaller than min"),
         ("blend", "detail", 1.5, "bigger than max"),
-        ("blend", "photos", "forget", "keep exactly, feather in, redraw"),
-        ("model", "model_name", "missing.pth", "built-in, Gen"),
-        ("model", "precision", "int8", "auto, fp32, fp16, bf16"),
+        ("blend", "photos", "forget", "'keep exactly', 'feather in', 'redraw'"),
+        ("blend", "photos", None, "'keep exactly', 'feather in', 'redraw'"),
+        ("blend", "direction", "up", "'right', 'down'"),
+        ("model", "model_name", "missing.pth", "'built-in', 'Gen'"),
+        ("model", "precision", "int8", "'auto', 'fp32', 'fp16', 'bf16'"),
+        ("sequence", "gap_widths", "512; 300", "'512; 300' is not a list of widths"),
+        ("sequence", "gap_widths", "512,,300", "such as: 512, 300, 0"),
+        ("sequence", "gap_widths", "-1", "is not a list of widths"),
+        ("sequence", "photos", "forget", "'keep exactly', 'feather in', 'redraw'"),
+        ("sequence", "direction", "up", "'right', 'down'"),
+        ("sequence", "gap_width", 10**6, "bigger than max"),
     ],
 )
-def test_bad_value_is_refused_before_the_graph_runs(
+def test_bad_value_is_told_once_and_where_it_is_before_the_graph_runs(
     server: ComfyServer, node: str, name: str, value: object, told: str
 ) -> None:
-    graph = blend_graph()
+    graph = sequence_graph() if node == "sequence" else blend_graph()
+    node = "blend" if node == "sequence" else node
     graph[node]["inputs"][name] = value
-    with pytest.raises(GraphRefusedError) as refused:
-        server.run(graph)
-    error = refused.value.args[0]["node_errors"][node]["errors"][0]
-    assert name in error["details"]
+    (error,) = errors_at(server, graph, node)
+    assert error["extra_info"]["input_name"] == name
     assert told in error["message"] + error["details"]
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "told"),
-    [
-        ("gap_widths", "512; 300", "'512; 300' is not a list of widths"),
-        ("gap_widths", "512,,300", "such as: 512, 300, 0"),
-        ("gap_widths", "-1", "is not a list of widths"),
-        ("photos", "forget", "keep exactly, feather in, redraw"),
-        ("direction", "up", "right, down"),
-        ("gap_width", 10**6, "bigger than max"),
-    ],
-)
-def test_bad_value_of_a_sequence_is_refused_before_the_graph_runs(
-    server: ComfyServer, name: str, value: Any, told: str
-) -> None:
-    with pytest.raises(GraphRefusedError) as refused:
-        server.run(sequence_graph(**{name: value}))
-    errors = refused.value.args[0]["node_errors"]["blend"]["errors"]
-    assert any(told in error["message"] + error["details"] for error in errors)
+@pytest.mark.parametrize("graph", [blend_graph(), sequence_graph()], ids=["blend", "sequence"])
+def test_every_required_value_that_an_api_graph_lacks_is_named(server: ComfyServer, graph: Graph) -> None:
+    graph = deepcopy(graph)
+    lacking = {"gap_width", "gap_widths", "loop", "photos", "feather"} & graph["blend"]["inputs"].keys()
+    for name in lacking:
+        del graph["blend"]["inputs"][name]
+    errors = errors_at(server, graph, "blend")
+    assert {error["type"] for error in errors} == {"required_input_missing"}
+    assert sorted(error["details"] for error in errors) == sorted(lacking)
 
 
 @pytest.mark.parametrize(
@@ -121,30 +127,33 @@ def test_broken_weights_leave_the_others_working(server: ComfyServer) -> None:
     assert server.run(blend_graph(gap_width=41)).error is None
 
 
-def test_running_out_of_memory_once_is_made_good(server: ComfyServer) -> None:
-    graph = blend_graph(batch=3, gap_width=42)
+def fail(graph: Graph, failures: int, *, on_cpu: bool) -> None:
+    """Have that graph's network run out of memory, as a GPU does or as the CPU does, so many times."""
+    inputs = {"model": ["model", 0], "failures": failures, "on_cpu": on_cpu}
+    graph["fail"] = {"class_type": "TestOutOfMemoryModel", "inputs": inputs}
+    graph["blend"]["inputs"]["model"] = ["fail", 0]
+
+
+@pytest.mark.parametrize("on_cpu", [False, True])
+@pytest.mark.parametrize(
+    ("graph", "told"),
+    [(blend_graph(batch=3, gap_width=42), "again, one panorama at a time."), (sequence_graph(gap_width=42), "again.")],
+    ids=["blend", "sequence"],
+)
+def test_running_out_of_memory_once_is_made_good(server: ComfyServer, graph: Graph, told: str, on_cpu: bool) -> None:
+    graph = deepcopy(graph)
     expected = server.run(graph).picture("save")
-    graph["fail"] = {"class_type": "TestOutOfMemoryModel", "inputs": {"model": ["model", 0], "failures": 1}}
-    graph["blend"]["inputs"]["model"] = ["fail", 0]
-    run = server.run(graph)
-    assert run.error is None
-    difference = run.picture("save").astype(int) - expected
+    fail(graph, 1, on_cpu=on_cpu)
+    start = len(server.log.read_text())
+    difference = server.run(graph).picture("save").astype(int) - expected
     assert np.abs(difference).max() <= 1
+    assert f"ran out of memory; freeing it and trying {told}" in server.log.read_text()[start:]
 
 
-def test_running_out_of_memory_for_good_says_what_to_do(server: ComfyServer) -> None:
+@pytest.mark.parametrize("on_cpu", [False, True])
+def test_running_out_of_memory_for_good_says_what_to_do(server: ComfyServer, on_cpu: bool) -> None:
     graph = blend_graph()
-    graph["fail"] = {"class_type": "TestOutOfMemoryModel", "inputs": {"model": ["model", 0], "failures": 99}}
-    graph["blend"]["inputs"]["model"] = ["fail", 0]
+    fail(graph, 99, on_cpu=on_cpu)
     error = server.run(graph).error
     assert error
     assert "smaller gap_width" in error
-
-
-def test_sequence_running_out_of_memory_once_is_made_good(server: ComfyServer) -> None:
-    graph = sequence_graph(gap_width=42)
-    expected = server.run(graph).picture("save")
-    graph["fail"] = {"class_type": "TestOutOfMemoryModel", "inputs": {"model": ["model", 0], "failures": 1}}
-    graph["blend"]["inputs"]["model"] = ["fail", 0]
-    difference = server.run(graph).picture("save").astype(int) - expected
-    assert np.abs(difference).max() <= 1

@@ -123,6 +123,17 @@ class TestReading:
                 file.write(bytes(path.stat().st_size))
             assert all(tensor.abs().sum() == 0 for tensor in weights.state_dict.values())
 
+    def test_a_generator_outlives_its_file(
+        self, published: Generator, state_dict: dict[str, Tensor], tmp_path: Path
+    ) -> None:
+        """In memory of its own: a map of a file that was cut short in place is a bus error, the end of the process."""
+        for save in (torch.save, save_file):
+            path = tmp_path / save.__name__
+            save(state_dict, path)
+            generator = load_generator(path)
+            path.write_bytes(b"")
+            assert_same_weights(generator, published)
+
 
 class TestSaving:
     def test_round_trip(self, make_generator: MakeGenerator, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Weights on disk: recognised by their keys and shapes, loaded without a second copy, saved as safetensors."""
+"""Weights on disk: recognised by their keys and shapes, loaded into memory of their own, saved as safetensors."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ class WeightsError(ValueError):
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A file that holds a whole generator. Its tensors stay in the mapped file until they are used."""
+    """A file that holds a whole generator. Its tensors stay in the mapped file, which nothing may write over meanwhile,
+    until `to_generator` copies them."""
 
     path: Path
 
@@ -68,7 +69,9 @@ class WeightsFile:
     ) -> Generator:
         """The generator with these weights; see `load_generator`. Of `dtype` None, each tensor is as in the file."""
         generator = _on_meta(self.config).eval().requires_grad_(False)
-        state_dict = {name: tensor.to(device, dtype) for name, tensor in self.state_dict.items()}
+        # Copied even where a view of the mapped file would do: when another program writes over that file, reading the
+        # map is a bus error, which ends the process.
+        state_dict = {name: tensor.to(device, dtype, copy=True) for name, tensor in self.state_dict.items()}
         _require_finite(state_dict, self.path)
         generator.load_state_dict(state_dict, assign=True)
         return generator
@@ -82,7 +85,7 @@ def load_generator(
     Args:
         path: a file that `read_weights` reads; `None` is the built-in model.
         device: where the weights shall lie.
-        dtype: their floating-point type. On the CPU, a file of the same type is mapped rather than copied.
+        dtype: their floating-point type.
 
     Raises:
         WeightsError: if the file holds no whole generator, or a number in it is not finite.

@@ -97,12 +97,30 @@ def test_wheel_zooms_around_the_pointer_and_not_the_graph(
     page.keyboard.down("Control")
     viewer.wheel(-100)
     page.keyboard.up("Control")
+    before = viewer.measure()
+    viewer.wheel(40, sideways=True)
+    expect_soon(
+        viewer.measure, pytest.approx((before.x + 40 * graph_scale / before.scale, before.y, before.scale), abs=2)
+    )
     for _ in range(6):  # to its end, and beyond
         viewer.wheel(1000, 0.3, 0.6)
     assert_is_whole(viewer)
     for _ in range(6):
         viewer.wheel(-1000)
     expect(page.get_by_text("1600 %")).to_be_visible()
+    assert graph_view(page) == graph
+
+
+def test_two_fingers_zoom_about_their_middle_and_not_the_graph(load: Callable[..., Viewer], page: Page) -> None:
+    viewer = load("first")
+    viewer.run()
+    before, graph = viewer.measure(), graph_view(page)
+    position = viewer.position_at(0.6, 0.5)
+    viewer.pinch(60, 180, 0.6)
+    expect_soon(lambda: viewer.measure().scale, pytest.approx(3 * before.scale, rel=0.02))
+    expect_soon(lambda: viewer.position_at(0.6, 0.5), pytest.approx(position, abs=3))
+    viewer.pinch(180, 90, 0.6)
+    expect_soon(lambda: viewer.measure().scale, pytest.approx(1.5 * before.scale, rel=0.02))
     assert graph_view(page) == graph
 
 
@@ -169,13 +187,14 @@ def test_loop_counts_at_once(load: Callable[..., Viewer]) -> None:
     viewer = load("first")
     viewer.run()
     viewer.press("1", "Shift+ArrowRight", "Shift+ArrowRight", "Shift+ArrowRight")
-    assert viewer.measure().x < WIDTH - 200
+    _, _, width, _ = viewer.box
+    expect_soon(lambda: viewer.measure().x, pytest.approx(WIDTH - width / 2, abs=4))
     viewer.set_loop(True)
     before = viewer.measure()
     viewer.drag(-300, 0, 0.9)
     expect_soon(lambda: viewer.measure().x, pytest.approx((before.x + 300) % WIDTH, abs=2))
     viewer.set_loop(False)
-    assert 200 < viewer.measure().x < WIDTH - 200
+    assert width / 2 - 4 < viewer.measure().x < WIDTH - width / 2 + 4
 
 
 def test_loop_can_be_set_by_another_node(load: Callable[..., Viewer], page: Page) -> None:

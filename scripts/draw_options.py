@@ -1,0 +1,53 @@
+"""Draw what the options of Wide-Range Blend do, side by side, for its help pages.
+
+Run after the built-in model or the picture has changed: python -m scripts.draw_options
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFont
+
+from wrb import blend, load_generator
+from wrb.images import read_image, to_image
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "web" / "docs"
+
+GAP_WIDTH = 360
+SIDE = 360
+"""Of each photo, how many px next to the gap are shown; each in px of the panorama, which is 720 px high."""
+
+LABEL_HEIGHT = 28
+BACKGROUND, TEXT = (24, 24, 27), (230, 230, 230)
+
+PHOTOS: dict[str, dict[str, Any]] = {
+    "keep exactly": {"photo_mode": "keep"},
+    "feather in": {"photo_mode": "feather", "feather": 240},
+    "redraw": {"photo_mode": "redraw"},
+}
+DETAIL: dict[str, dict[str, Any]] = {f"detail {share}": {"detail": share} for share in (0, 0.5, 1)}
+
+
+def draw(options: Mapping[str, Mapping[str, Any]], name: str) -> None:
+    """A panorama for each of the options of `blend`, under its label, as one picture."""
+    generator = load_generator()
+    left, right = (read_image(ROOT / "samples" / f"wrb_sample_{photo}.jpg") for photo in ("tea_gardens", "lake"))
+    width, height = (2 * SIDE + GAP_WIDTH) // 2, left.shape[-2] // 2
+    sheet = Image.new("RGB", (width * len(options), height + LABEL_HEIGHT), BACKGROUND)
+    pen = ImageDraw.Draw(sheet)
+    for number, (label, option) in enumerate(options.items()):
+        panorama = blend(generator, left, right, GAP_WIDTH, **option).panorama[0]
+        start = left.shape[-1] - SIDE
+        shown = to_image(panorama[..., start : start + 2 * SIDE + GAP_WIDTH])
+        sheet.paste(shown.resize((width - 4, height), Image.Resampling.LANCZOS), (number * width + 2, LABEL_HEIGHT))
+        pen.text((number * width + 8, 4), label, fill=TEXT, font=ImageFont.load_default(16))
+    sheet.save(FOLDER / name, quality=88)
+
+
+if __name__ == "__main__":
+    draw(PHOTOS, "options_photos.jpg")
+    draw(DETAIL, "options_detail.jpg")
