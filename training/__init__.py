@@ -7,6 +7,7 @@ Commands, each also a plain script:
 - fine_tuning: the second stage, which joins different photos too.
 - evaluate: figures and sheets of weights, beside gaps made without a network.
 - sheet: one sheet of results on held-back photos.
+- segmentation: the network that tells sky, land and water, in files of its own; a command, but no plain script.
 
 What a run is made of:
 
