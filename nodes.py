@@ -156,6 +156,7 @@ class WRBBlend(io.ComfyNode):
                 *photo_inputs(),
                 direction_input(),
                 detail_input(),
+                layers_input(),
             ],
             outputs=[
                 io.Image.Output(display_name="panorama", tooltip="The left photo, the gap, the right photo."),
@@ -175,6 +176,7 @@ class WRBBlend(io.ComfyNode):
         feather: int,
         direction: Direction = "right",
         detail: float = 1,
+        layers: float = 1,
     ) -> io.NodeOutput:
         from .wrb import blend
 
@@ -187,6 +189,7 @@ class WRBBlend(io.ComfyNode):
                 photo_mode=PHOTOS[photos],
                 feather=feather,
                 detail=detail,
+                layers=layers,
                 direction=direction,
                 batch_size=batch_size,
                 on_progress=ProgressBar(1).update_absolute,
@@ -231,6 +234,7 @@ class WRBBlendSequence(io.ComfyNode):
                 *photo_inputs(),
                 direction_input(),
                 detail_input(),
+                layers_input(),
                 *(
                     io.Image.Input(name, optional=True, tooltip="More photos, in their order, after those above.")
                     for name in MORE_IMAGES
@@ -264,6 +268,7 @@ class WRBBlendSequence(io.ComfyNode):
         feather: Sequence[int],
         direction: Sequence[Direction] = ("right",),
         detail: Sequence[float] = (1,),
+        layers: Sequence[float] = (1,),
         **more_images: Sequence[Tensor],
     ) -> io.NodeOutput:
         from .wrb import blend_sequence
@@ -282,6 +287,7 @@ class WRBBlendSequence(io.ComfyNode):
                 photo_mode=PHOTOS[photos[0]],
                 feather=feather[0],
                 detail=detail[0],
+                layers=layers[0],
                 direction=direction[0],
                 on_progress=ProgressBar(1).update_absolute,
             )
@@ -451,6 +457,20 @@ def detail_input() -> io.Float.Input:
         optional=True,
         tooltip="How much of the photos' own detail goes into the generated part. 1: as sharp as the photos. 0: what "
         "the network drew, enlarged.",
+        **known_to(io.Float.Input, advanced=True),
+    )
+
+
+def layers_input() -> io.Float.Input:
+    return io.Float.Input(
+        "layers",
+        default=1.0,
+        min=0.0,
+        max=1.0,
+        step=0.05,
+        optional=True,
+        tooltip="How far the layers of one photo are led to those of the other, so that no mountain ends in mid-air. "
+        "1: until skylines meet, where that is sure. 0: everything stays at its height.",
         **known_to(io.Float.Input, advanced=True),
     )
 

@@ -12,3 +12,13 @@ def scenery(height, width, *, roughness=1.0):
         noise = torch.rand(1, 1, size, max(2, size * width // height)) - 0.5
         image += roughness * 0.5 * 0.75**octave * F.interpolate(noise, (height, width), mode="bicubic")
     return image.clamp(0, 1)
+
+
+def layers(height, width, *, skyline, sea=False):
+    """A blue sky, brighter down to the skyline, and below it brown land or, darker and smoother, a sea: (1 3 h w)."""
+    row = (torch.arange(height) + 0.5)[:, None] / height
+    sky = torch.tensor([0.45, 0.6, 0.9])[:, None, None] + 0.15 * row / skyline
+    ground = torch.tensor([0.1, 0.2, 0.32] if sea else [0.35, 0.28, 0.15])[:, None, None].expand(3, height, width)
+    noise = (scenery(height, width, roughness=0.3 if sea else 1.0)[0] - 0.5) * 0.6
+    image = torch.where(row < skyline, sky.expand(3, height, width), ground + noise.mean(0, keepdim=True))
+    return image[None].clamp(0, 1)

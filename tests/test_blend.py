@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wrb import DetailSettings, Generator, GeneratorConfig, blend
+from tests import scenery
+from wrb import DetailSettings, Generator, GeneratorConfig, blend, blend_sequence, load_generator
 from wrb.blend import Pair
 from wrb.painter import FRINGE
 
@@ -129,9 +130,8 @@ def test_down_is_the_same_turned(generator, mode):
     across = blend(generator, left, right, 40, photo_mode=mode, feather=30)
     pair = across.joinable
     assert isinstance(pair, Pair)
-    upright = replace(
-        pair, painter=replace(pair.painter, allow_mirrored=False)
-    )  # what is mirrored would stand on its head
+    # what is mirrored would stand on its head, and layers lie otherwise
+    upright = replace(pair, painter=replace(pair.painter, direction="down"))
     across = replace(across, joinable=upright).with_gap_width(40)
     down = blend(generator, left.mT, right.mT, 40, photo_mode=mode, feather=30, direction="down")
     assert down.panorama.shape[-1] == 70
@@ -161,6 +161,8 @@ def test_progress_counts_every_pass_and_can_end_the_blend(generator):
         ({"feather": -1}, "feather is -1 px"),
         ({"detail": -0.1}, "detail is -0.1; it goes from 0"),
         ({"detail": float("nan")}, "detail is nan; it goes from 0"),
+        ({"layers": -0.1}, "layers is -0.1; it goes from 0"),
+        ({"layers": 1.5}, "layers is 1.5; it goes from 0"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"gap_width": 0}, "the gap is 0 px wide"),
         ({"gap_width": 9 * 16}, "16 px high it can be 4 to 128 px"),
@@ -198,6 +200,45 @@ def test_settings_of_the_detail_are_handed_on_and_kept(generator):
     assert not torch.equal(changed.panorama, blend(generator, left, right).panorama)
     wider = blend(generator, left, right, 120, detail_settings=settings).panorama
     assert torch.equal(changed.with_gap_width(120).panorama, wider)
+
+
+@pytest.fixture
+def photos():
+    return scenery.layers(96, 96, skyline=0.3), scenery.layers(96, 130, skyline=0.6)
+
+
+class TestLayers:
+    def test_photos_are_kept_bit_for_bit_and_the_gap_alone_changes(self, generator, photos):
+        apart, met = (blend(generator, *photos, layers=layers) for layers in (0, 1))
+        assert torch.equal(met.panorama[..., :96], photos[0])
+        assert torch.equal(met.panorama[..., -130:], photos[1])
+        assert (met.panorama - apart.panorama).abs().max() > 0.1
+
+    def test_nothing_moves_without_detail(self, generator, photos):
+        apart, met = (blend(generator, *photos, detail=0, layers=layers).panorama for layers in (0, 1))
+        assert torch.equal(apart, met)
+
+    def test_another_gap_of_the_same_photos_has_them_too(self, generator, photos):
+        for layers in (0.0, 0.5):
+            wider = blend(generator, *photos, 200, layers=layers).panorama
+            assert torch.equal(blend(generator, *photos, 50, layers=layers).with_gap_width(200).panorama, wider)
+
+    def test_every_gap_of_a_sequence_has_them_the_last_of_a_loop_too(self, generator, photos):
+        apart, met = (blend_sequence(generator, photos, loop=True, layers=layers) for layers in (0, 1))
+        gaps = zip(apart.layout.split(apart.panorama)[1], met.layout.split(met.panorama)[1], strict=True)
+        assert all((one - other).abs().max() > 0.1 for one, other in gaps)
+
+    def test_they_meet_with_any_weights(self, photos):
+        """What is sky and what is land is told without the generator: an untrained one moves the same rows."""
+        untrained = Generator(GeneratorConfig(width=2)).eval()
+        for one in (untrained, load_generator()):
+            gap = blend(one, *photos, 96).panorama[0, :, :, 96:192]
+            skyline = (gap[2] - gap[0] > 0.1).sum(0) / 96
+            assert 0.35 < float(skyline[40:56].mean()) < 0.55
+
+    def test_photos_of_a_pixel_and_without_contrast_are_joined(self, generator):
+        for left, right in ((torch.rand(1, 3, 1, 1), torch.ones(1, 3, 1, 1)), (torch.zeros(1, 3, 80, 1),) * 2):
+            assert blend(generator, left, right).panorama.isfinite().all()
 
 
 def test_gradients_are_not_recorded(generator):

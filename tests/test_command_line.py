@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests import scenery
 from tests.golden.seeded import seeded_image
 from wrb.__main__ import main
 from wrb.blend import Blend, blend
@@ -94,6 +95,14 @@ class TestTwoPhotos:
         )
         assert 2 * plain < half < full
 
+    def test_layers_meet_unless_told_otherwise(self, folder: Path, weights: Path) -> None:
+        for name, skyline in (("high.png", 0.3), ("low.png", 0.6)):
+            write_image(scenery.layers(96, 96, skyline=skyline), Path(name))
+        for name, *options in (("met.png",), ("apart.png", "--layers", "0")):
+            assert run("high.png", "low.png", "--weights", weights, "-o", name, *options) == 0
+        met, apart = (read_image(Path(name))[..., 96:192] for name in ("met.png", "apart.png"))
+        assert (met - apart).abs().max() > 0.1
+
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
@@ -135,6 +144,7 @@ class TestTwoPhotos:
             ("left/a.png right/c.png -o out.png --gap 100000", "100000"),
             ("left/a.png right/c.png -o out.png --feather 9", "--feather is for --photos feather"),
             ("left/a.png right/c.png -o out.png --detail 2", "--detail is 2.0; it goes from 0 to 1"),
+            ("left/a.png right/c.png -o out.png --layers -1", "--layers is -1.0; it goes from 0 to 1"),
             ("left/a.png right/c.png -o out.png --random-pairs", "are for two folders"),
             ("left/a.png right/c.png -o out.png --device abacus", "device abacus cannot be used here"),
             ("left/a.png right/c.png -o out.png --weights left/a.png", "left/a.png is of an unknown kind"),

@@ -117,6 +117,13 @@ Exit codes: 0 all done, 1 some pairs failed, 2 nothing done.""",
     parser.add_argument(
         "--detail", type=float, default=1, metavar="SHARE", help="of the photos' detail in the gap, 0 to 1 (default: 1)"
     )
+    parser.add_argument(
+        "--layers",
+        type=float,
+        default=1,
+        metavar="SHARE",
+        help="how far the photos' skylines are led to each other, 0 to 1 (default: 1)",
+    )
     _add_output(parser)
     parser.add_argument("--weights", type=Path, metavar="FILE", help="a file of weights (default: the built-in model)")
     parser.add_argument("--device", help="such as cpu, cuda or mps (default: the best there is)")
@@ -131,6 +138,8 @@ Exit codes: 0 all done, 1 some pairs failed, 2 nothing done.""",
     options = parser.parse_intermixed_args(arguments)
     if not 0 <= options.detail <= 1:
         parser.error(f"--detail is {options.detail}; it goes from 0 to 1")
+    if not 0 <= options.layers <= 1:
+        parser.error(f"--layers is {options.layers}; it goes from 0 to 1")
     if options.feather and options.photo_mode != "feather":
         parser.error("--feather is for --photos feather")
     if options.seed is not None and not options.random_pairs:
@@ -379,6 +388,7 @@ def _picture(options: argparse.Namespace) -> dict[str, Any]:
         "photo_mode": options.photo_mode,
         "feather": (options.feather or DEFAULT_FEATHER) if options.photo_mode == "feather" else 0,
         "detail": options.detail,
+        "layers": options.layers,
         "direction": options.direction,
     }
 

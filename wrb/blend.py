@@ -69,6 +69,7 @@ def blend(
     photo_mode: PhotoMode = "keep",
     feather: int = 0,
     detail: float = 1,
+    layers: float = 1,
     detail_settings: DetailSettings | None = None,
     direction: Direction = "right",
     batch_size: int = 4,
@@ -90,7 +91,10 @@ def blend(
             redrawing of them towards the gap; with "redraw" they are redrawn throughout the square that it sees.
         feather: over how many px "feather" passes, at most the square's width.
         detail: how much of the photos' own detail the gap receives, from 0, as the network drew it, to 1, all.
-        detail_settings: how it is made; None: the defaults, which are documented one by one.
+        layers: how far sky, land and water of one photo are led to those of the other, by moving rows of the gap: from
+            0, not at all, to 1, until they meet. Where that cannot be told for sure, nothing moves, nor without detail.
+            With "down", the gap has detail only from the last ground, water or sky beside it.
+        detail_settings: how the detail is made; None: the defaults, which are documented one by one.
         direction: "down" lays the left photo on top and the right one, scaled to its width, below; then `gap_width` is
             the gap's height, and what is said here of heights holds for widths.
         batch_size: pairs in one pass of the network.
@@ -108,7 +112,8 @@ def blend(
         photo_mode=photo_mode,
         feather=feather,
         detail=detail,
-        allow_mirrored=direction == "right",
+        layers=layers,
+        direction=direction,
         detail_settings=detail_settings,
     )
     originals = left, right

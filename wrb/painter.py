@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .detail import DetailSettings, add_detail
-from .geometry import Context, gap_columns
+from .geometry import Context, Direction, gap_columns
 from .network.config import COLUMN_WIDTH, IMAGE_SIZE
 from .network.generator import Encoding, Generator
 from .poisson import meet_edges
@@ -54,9 +54,11 @@ class Painter:
     feather: int
     detail: float
 
-    allow_mirrored: bool
-    """Whether pieces of the photos may lie mirrored in the gap; in a panorama that runs down they would stand on their
-    heads."""
+    layers: float
+    """How far the photos' layers are led to each other, 0 to 1."""
+
+    direction: Direction
+    """That of the panorama; photos and gaps that run down are transposed."""
 
     detail_settings: DetailSettings | None
     """None: the defaults."""
@@ -69,6 +71,8 @@ class Painter:
             raise ValueError(f"feather is {self.feather} px; it cannot be negative")
         if not 0 <= self.detail <= 1:
             raise ValueError(f"detail is {self.detail}; it goes from 0, none, to 1, all of the photos' detail")
+        if not 0 <= self.layers <= 1:
+            raise ValueError(f"layers is {self.layers}; it goes from 0, as the photos lie, to 1, until they meet")
 
     @torch.inference_mode()
     def encode(self, contexts: Sequence[Context]) -> list[Encoding]:
@@ -101,7 +105,8 @@ class Painter:
             gap_width,
             self.detail,
             settings=self.detail_settings,
-            allow_mirrored=self.allow_mirrored,
+            layers=self.layers,
+            direction=self.direction,
             squares=(left_end.context.upright_image, right_end.context.upright_image) if kept else None,
             out=gap,
         )

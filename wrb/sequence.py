@@ -42,6 +42,7 @@ def blend_sequence(
     photo_mode: PhotoMode = "keep",
     feather: int = 0,
     detail: float = 1,
+    layers: float = 1,
     detail_settings: DetailSettings | None = None,
     direction: Direction = "right",
     on_progress: OnProgress | None = None,
@@ -64,7 +65,7 @@ def blend_sequence(
         photo_mode: what becomes of the photos, as in `blend`.
         feather: as in `blend`. Between two gaps, a photo narrow enough that both sides reach it passes from one
             redrawing into the other.
-        detail: as in `blend`; `detail_settings` and `direction` alike.
+        detail: as in `blend`; `layers`, `detail_settings` and `direction` alike.
         on_progress: called after every pass of the network with the number done and the number in all.
         new_panorama: makes the tensor for the panorama, which with "down" is filled transposed; None: in memory, beside
             the first photo.
@@ -90,7 +91,8 @@ def blend_sequence(
         photo_mode=photo_mode,
         feather=feather,
         detail=detail,
-        allow_mirrored=direction == "right",
+        layers=layers,
+        direction=direction,
         detail_settings=detail_settings,
     )
     sequence = PhotoSequence(painter, _OneByOne(batches, places), outlines, loop, direction, new_panorama)

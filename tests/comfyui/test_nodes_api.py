@@ -150,7 +150,7 @@ def test_newer_comfyui_gets_words_to_search_by_and_folds_what_is_seldom_needed()
     assert run.returncode == 0, run.stderr[-3000:]
     *_, aliases, advanced = run.stdout.splitlines()
     assert {"panorama", "stitch", "join", "outpaint", "in-between", "extend"} <= set(aliases.split())
-    assert advanced.split() == ["feather", "direction", "detail"]
+    assert advanced.split() == ["feather", "direction", "detail", "layers"]
 
 
 def test_blueprint_is_listed(server: ComfyServer) -> None:

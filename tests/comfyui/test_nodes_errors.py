@@ -30,6 +30,7 @@ def errors_at(server: ComfyServer, graph: Graph, node: str) -> list[dict[str, An
         ("blend", "gap_width", "wide", "convert"),
         ("blend", "feather", -1, "smaller than min"),
         ("blend", "detail", 1.5, "bigger than max"),
+        ("blend", "layers", -0.5, "smaller than min"),
         ("blend", "photos", "forget", "'keep exactly', 'feather in', 'redraw'"),
         ("blend", "photos", None, "'keep exactly', 'feather in', 'redraw'"),
         ("blend", "direction", "up", "'right', 'down'"),

@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 class StudentSettings(Settings):
     """How the student learns."""
 
-    student_steps: int = 4500
+    student_steps: int = 3500
     """Steps."""
 
     student_batch_size: int = 16

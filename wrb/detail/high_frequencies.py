@@ -8,7 +8,7 @@ energies add up: a mixture is divided by the root of what the squares of its sha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
@@ -26,7 +26,13 @@ RowsOfParts = Callable[[slice], tuple[Tensor, Tensor]]
 """Of some rows, the gap's low frequencies, (3 rows w), and both photos' residual side by side, (3 rows w)."""
 
 
-def compose(gap: Tensor, parts: RowsOfParts, photo_widths: tuple[int, int], contributions: Contributions) -> None:
+def compose(
+    gap: Tensor,
+    parts: RowsOfParts,
+    photo_widths: tuple[int, int],
+    contributions: Contributions,
+    of_photos: tuple[Tensor, Tensor] | None = None,
+) -> None:
     """Write a gap: its low frequencies and, where the photos contribute, their residual.
 
     Args:
@@ -34,13 +40,14 @@ def compose(gap: Tensor, parts: RowsOfParts, photo_widths: tuple[int, int], cont
         parts: tells what of it lies in some rows.
         photo_widths: of the left and the right photo in px.
         contributions: of both, at the finest level.
+        of_photos: where to add each photo's residual instead of to the gap, (3 h w).
     """
     height, width = gap.shape[-2:]
     grid = TileGrid(height, width, contributions[0].weight.shape, gap.device)
     copier = ResidualCopier(photo_widths, contributions, grid)
     for tile_row, rows in grid.bands():
         gap[:, rows], residual = parts(rows)
-        copier.add_to(gap[:, rows], residual, tile_row, rows)
+        copier.add_to([part[:, rows] for part in of_photos or (gap, gap)], residual, tile_row, rows)
 
 
 class TileGrid:
@@ -193,8 +200,8 @@ class ResidualCopier:
             energy=_energy(sources, share_before),
         )
 
-    def add_to(self, band: Tensor, residual: Tensor, tile_row: int, rows: slice) -> None:
-        """Add the pieces in these rows of the residual, (3 rows w), to those of the gap, in place."""
+    def add_to(self, bands: Sequence[Tensor], residual: Tensor, tile_row: int, rows: slice) -> None:
+        """Add the pieces in these rows of the residual, (3 rows w), to what is there of either photo, in place."""
         listed, mixed = self.runs[tile_row], self.mixtures.runs[tile_row]
         share_above = self.share_above[rows]
         copied = _take_columns(residual, self.sources[listed])
@@ -208,8 +215,8 @@ class ResidualCopier:
         copied *= torch.lerp(self.amplitude_below[listed], self.amplitude_above[listed], share_above)
         left, right = self.ranges[tile_row]
         of_left, of_right = copied.split([left.stop - left.start, right.stop - right.start], dim=-1)
-        band[..., left] += of_left
-        band[..., right] += of_right
+        bands[0][..., left] += of_left
+        bands[1][..., right] += of_right
 
 
 def _take_columns(residual: Tensor, columns: Tensor) -> Tensor:

@@ -18,13 +18,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..geometry import Direction
 from ..network.config import IMAGE_SIZE
 from ..poisson import low_pass, meet_edges
 from ..resampling import pool, reflect, resample, resize
 from .correspondence import find_correspondence
-from .cross_dissolve import dissolve
+from .cross_dissolve import Contributions, dissolve
 from .high_frequencies import compose
+from .layers import depth_of_layer, match_layers
 from .low_frequencies import RowwiseResampling, guidance_cutoff, merge, trusted_cutoff
+from .row_map import RowMap
 from .settings import DetailSettings
 
 
@@ -36,7 +39,8 @@ def add_detail(
     strength: float = 1,
     *,
     settings: DetailSettings | None = None,
-    allow_mirrored: bool = True,
+    layers: float = 1,
+    direction: Direction = "right",
     squares: tuple[Tensor, Tensor] | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
@@ -53,8 +57,9 @@ def add_detail(
         width: of the result in px, at least h/4.
         strength: from 0, the gap merely scaled, to 1, all detail.
         settings: all that the picture depends on; None: the defaults.
-        allow_mirrored: whether pieces of the photos may be mirrored, which in a panorama that runs down would stand on
-            their heads.
+        layers: how far the photos' layers are led to each other, from 0, not at all, to 1, until they meet.
+        direction: "down" if all of this is transposed. Then no piece is mirrored, as it would stand on its head; and
+            with `layers`, pieces come only from what lies at the gap: the last ground, water or sky.
         squares: of both photos, what lies next to the gap, (b 3 256 256), if it is at hand.
         out: where to write the result.
 
@@ -67,7 +72,7 @@ def add_detail(
     if strength == 0 or height < settings.finest_height:
         return out.copy_(resize(gap, height, width))
     for number, one in enumerate(zip(out, gap, left, right, strict=True)):
-        _write_gap(*one, settings, allow_mirrored, [square[number] for square in squares or ()])
+        _write_gap(*one, settings, layers, direction, [square[number] for square in squares or ()])
     return out if strength == 1 else torch.lerp(resize(gap, height, width), out, strength, out=out)
 
 
@@ -77,7 +82,8 @@ def _write_gap(
     left: Tensor,
     right: Tensor,
     settings: DetailSettings,
-    allow_mirrored: bool,
+    layers: float,
+    direction: Direction,
     squares: Sequence[Tensor],
 ) -> None:
     """Write one gap, (3 h width), from (3 256 w), its photos, (3 h w), and what `add_detail` was given of those."""
@@ -85,6 +91,8 @@ def _write_gap(
     num_rows = settings.num_cell_rows
     num_cells = round(width * num_rows / height)
     cell_width = width / num_cells  # in px and not always whole: cells fill the gap exactly
+    if direction == "down" and layers:
+        left, right = _layer_at_end(left), _layer_at_end(right.flip(-1)).flip(-1)
     left_cells, right_cells = (
         num_photo_cells(photo.shape[-1], max(height, width), cell_width, settings) for photo in (left, right)
     )
@@ -102,34 +110,72 @@ def _write_gap(
         right_small = at_network_size(right, right_cells).clamp(0, 1)
     gap_small = meet_edges(gap_small[None], left_small[None, ..., -1:], right_small[None, ..., :1])[0]
 
-    cutoff = trusted_cutoff(left_small, gap_small, right_small, settings)
-    guiding = guidance_cutoff(cutoff, settings)
-    correspondence = find_correspondence(
-        left_small,
-        gap_small,
-        right_small,
-        lambda image: low_pass(image, guiding),
-        settings,
-        allow_mirrored=allow_mirrored,
+    row_map = (
+        match_layers(left_small, right_small, width / height, settings) if layers and direction == "right" else None
     )
-    contributions = dissolve(correspondence, settings)
-
-    enough = settings.finest_height if cutoff <= settings.finest_height / 4 else IMAGE_SIZE
-    left_small, gap_small, right_small = (pool(part, enough) for part in (left_small, gap_small, right_small))
-    merged = merge(left_small, gap_small, right_small, contributions, cutoff, settings)
-    panorama_width = left_width + width + right_width
-    low = RowwiseResampling(torch.cat([left_small, merged, right_small], dim=-1), height, panorama_width)
+    smalls = left_small, gap_small, right_small
+    if row_map is None:
+        cutoff = trusted_cutoff(*smalls, settings)
+        merged, contributions = _lay_pieces(*smalls, cutoff, settings, direction)
+    else:
+        row_map = row_map.in_part(layers)
+        smalls = _at_common_rows(row_map, *smalls)
+        cutoff = min(trusted_cutoff(*smalls, settings), settings.max_moved_cutoff)
+        merged, contributions = _lay_pieces(*smalls, cutoff, settings, direction)
+        merged, contributions = row_map.push(merged), row_map.in_own_rows(contributions)
+    low_smalls = [pool(left_small, len(merged[0])), merged, pool(right_small, len(merged[0]))]
+    low = RowwiseResampling(torch.cat(low_smalls, dim=-1), height, left_width + width + right_width)
 
     def rows_of_parts(rows: slice) -> tuple[Tensor, Tensor]:
         low_left, low_gap, low_right = low.rows(rows).split([left_width, width, right_width], dim=-1)
         return low_gap, torch.cat([left[:, rows] - low_left, right[:, rows] - low_right], dim=-1)
 
-    compose(out, rows_of_parts, (left_width, right_width), contributions)
+    photo_widths = left_width, right_width
+    if row_map is None:
+        compose(out, rows_of_parts, photo_widths, contributions)
+    else:
+        of_photos = torch.zeros_like(out), torch.zeros_like(out)
+        compose(out, rows_of_parts, photo_widths, contributions, of_photos)
+        row_map.add_moved(out, of_photos, contributions)
+
+
+def _at_common_rows(row_map: RowMap, left: Tensor, gap: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    left, right = row_map.rectify(left, row_map.left_rows), row_map.rectify(right, row_map.right_rows)
+    gap = meet_edges(row_map.pull(gap)[None], left[None, ..., -1:], right[None, ..., :1])[0]
+    return left, gap, right
+
+
+def _lay_pieces(
+    left: Tensor, gap: Tensor, right: Tensor, cutoff: float, settings: DetailSettings, direction: Direction
+) -> tuple[Tensor, Contributions]:
+    """The gap's low frequencies, (3 h w), 64 or 256 px high, and what both photos contribute, from (3 256 w); the
+    gap's own colours are kept up to the cut-off frequency."""
+    guiding = guidance_cutoff(cutoff, settings)
+    correspondence = find_correspondence(
+        left,
+        gap,
+        right,
+        lambda image: low_pass(image, guiding),
+        settings,
+        allow_mirrored=direction == "right",
+    )
+    contributions = dissolve(correspondence, settings)
+    enough = settings.finest_height if cutoff <= settings.finest_height / 4 else IMAGE_SIZE
+    left, gap, right = (pool(part, enough) for part in (left, gap, right))
+    return merge(left, gap, right, contributions, cutoff, settings), contributions
 
 
 def num_photo_cells(photo_width: int, most: int, cell_width: float, settings: DetailSettings) -> int:
     """Of how many cells of a photo the gap is laid: of at most so many px of it, and of at least `min_photo_cells`."""
     return max(settings.min_photo_cells, int(min(photo_width, most) / cell_width))
+
+
+def _layer_at_end(photo: Tensor) -> Tensor:
+    """The columns at the end of a photo, (3 h w), whose transposed photo shows one layer there."""
+    height = photo.shape[-2]
+    square = photo[..., -height:]
+    depth = depth_of_layer(square.mT)
+    return photo if depth == 1 else photo[..., -max(1, round(depth * square.shape[-1])) :]
 
 
 def _right_end(photo: Tensor, width: int) -> Tensor:

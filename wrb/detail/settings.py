@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 DIVISORS = (
     *("base_cutoff", "trusted_energy", "discontinuity_penalty", "far_photo_reach", "mirror_reach"),
-    *("dissolve_width", "slope_length", "slope_cutoff"),
+    *("dissolve_width", "slope_length", "slope_cutoff", "max_layer_stretch"),
 )
 """Settings that something is divided by."""
 
@@ -144,8 +144,36 @@ class DetailSettings:
     """By how much brightness changes there at most, in 0..1: more is not the light of a sky, but a thing."""
 
     slope_cutoff: float = 4.0
-    """Sweeps of iterated conditional modes (Besag, 1986) over the chosen offsets. Without, single pixels are left
-    between pieces; more changes little."""
+    """Cut-off frequency down the edge, in cycles over the height, up to which slopes are carried on: what is finer
+    belongs to things, not to the light."""
+
+    # Layers that meet: sky laid on sky and land on land, by moving rows
+
+    layer_gain: float = 0.03
+    """By how much the share of the height at which one photo's sky meets the other's land has to fall, all penalties
+    counted, for rows to be moved at all. With less, rows move where nothing is gained; with more, mountains end in
+    mid-air."""
+
+    water_slope_penalty: float = 8.0
+    """Cost of water that slopes, for the slope times its area in squares of the height. With less, seas climb up
+    mountains."""
+
+    slope_penalty: float = 2.0
+    """Cost of land and clouds that are made to slope, for the square of the slope times its area. With less,
+    they become cliffs and streaks; with more, less of them meets."""
+
+    shore_clash: float = 0.25
+    """How much land that meets the other photo's water counts, compared with land that meets its sky."""
+
+    max_moved_cutoff: float = 1.0
+    """Cut-off frequency up to which the drawing's colours are kept in a gap whose rows are moved. What the network drew
+    finer lies at other heights: with more of it, the skyline of a strong network shows beside the moved one."""
+
+    max_layer_shift: float = 0.4
+    """By at most how many heights rows are moved: a skyline farther off is left where it is."""
+
+    max_layer_stretch: float = 3.0
+    """By at most how many times anything is stretched or pressed."""
 
     def __post_init__(self) -> None:
         heights = [level.height for level in self.pyramid]

@@ -124,8 +124,8 @@ def test_lines_that_are_no_marks_are_refused(tmp_path, line, message) -> None:
 
 def test_the_marks_of_the_project_can_be_read() -> None:
     marks = read_marks(MARKS)
-    assert len(marks) == 176
-    assert sum(of_photo.usable for of_photo in marks.values()) == 172
+    assert len(marks) == 264
+    assert sum(of_photo.usable for of_photo in marks.values()) == 256
 
 
 def test_intersection_over_union_leaves_out_what_is_unknown() -> None:
