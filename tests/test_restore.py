@@ -159,6 +159,7 @@ def test_photos_return_to_their_place_after_a_vae_has_cut_the_sides(generator, b
 
 
 @pytest.mark.parametrize("block", [8, 16])
+@pytest.mark.slow
 def test_every_height_can_go_through_a_vae(generator, block):
     for height in range(33, 66, 3):
         made = blend(generator, textured(height, 50), textured(height, 41), 2 * height)

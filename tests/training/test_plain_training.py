@@ -62,6 +62,7 @@ def sample(request):
     return {role: torch.rand(size, 3, 256, 768, dtype=torch.double) for role, size in sizes.items()}
 
 
+@pytest.mark.slow
 def test_losses_and_gradients_of_the_generator_are_ours(state, texture, plain, sample):
     ours, others = generator_losses(state, texture, sample, 4), plain.generator_losses(sample)
     assert numbers(others) == pytest.approx(numbers(ours), rel=1e-6)

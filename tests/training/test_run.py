@@ -108,6 +108,7 @@ def test_fine_tuning_joins_the_neighbours_of_a_table(fine_tuning_config, tmp_pat
     assert load_checkpoint(config.out)["step"] == 12
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_like_an_uninterrupted_one(config, tmp_path, monkeypatch, assert_same):
     train(config)
     interrupted = dataclasses.replace(config, out=tmp_path / "interrupted")
@@ -140,6 +141,7 @@ def test_a_run_goes_on_with_other_settings_but_not_as_another_run(config, caplog
         train(dataclasses.replace(config, batch_size=4))
 
 
+@pytest.mark.slow
 def test_new_photos_are_trained_on_and_those_held_back_stay_so(config, photos, tmp_path):
     folder = shutil.copytree(photos, tmp_path / "photos")
     config = dataclasses.replace(config, photos=(folder,))
@@ -200,6 +202,7 @@ def test_photos_to_hold_back_are_named_by_a_list_without_faults(config, tmp_path
     assert [photo.name for photo in held_back] == ["1.png"]
 
 
+@pytest.mark.slow
 def test_the_discriminator_learns_every_third_step_and_alone(config, make_state, assert_same):
     states = []
     for epochs in (1, 2):
@@ -254,6 +257,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_names_the_photos_and_keeps_the_
     assert f"step {checkpoint['step'] + 1} " in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_clipped_gradient_is_no_longer_than_allowed(config, monkeypatch):
     norms = []
     zero_grad = torch.optim.Adam.step
