@@ -27,6 +27,9 @@ NUM_ROWS = 64
 MOVING_RANGES = ((0.0, 1.0), (1 / 3, 1.0), (0.5, 1.0), (0.0, 2 / 3), (0.0, 0.5))
 """From where to where in the gap rows may move: with less than all of it, one photo's pieces do all of the moving."""
 
+NARROWEST_RANGE = 0.6
+"""In heights, of those that are not the whole gap: in less, what meets is a cliff."""
+
 SKETCH_HEIGHT = 32
 """In px, of the sketches in which candidates are compared."""
 
@@ -78,12 +81,15 @@ def match_classes(of_left: Tensor, of_right: Tensor, width: float, settings: Det
         RowMap(*smooth_rows(landmarks, of_left.device), *moving)
         for landmarks in plausible_landmarks(of_left, of_right, settings)
         for moving in MOVING_RANGES
+        if moving == MOVING_RANGES[0] or (moving[1] - moving[0]) * width > NARROWEST_RANGE
     ]
     if not row_maps:
         return None
-    cost_unmoved, *costs = Sketch(of_left, of_right, width).costs([unmoved, *row_maps], settings).tolist()
-    best = min(range(len(costs)), key=costs.__getitem__)
-    return row_maps[best] if costs[best] < cost_unmoved - settings.layer_gain else None
+    clashes, slopes = Sketch(of_left, of_right, width).costs([unmoved, *row_maps], settings)
+    costs = torch.where(clashes < settings.max_layer_clash, clashes + slopes, torch.inf)
+    costs[0] = clashes[0] - settings.layer_gain
+    best = int(costs.argmin())
+    return row_maps[best - 1] if best else None
 
 
 def depth_of_layer(photo: Tensor) -> float:
@@ -176,8 +182,8 @@ class Sketch:
     width: float
     """Of the gap, as a share of its height."""
 
-    def costs(self, row_maps: list[RowMap], settings: DetailSettings) -> Tensor:
-        """What it costs to move rows as they say, (n)."""
+    def costs(self, row_maps: list[RowMap], settings: DetailSettings) -> tuple[Tensor, Tensor]:
+        """What it costs to move rows as they say: what clashes nevertheless, (n), and the slopes that it makes, (n)."""
         num_columns = min(max(8, round(self.width * SKETCH_HEIGHT)), MAX_SKETCH_WIDTH)
         left_rows, right_rows = (
             torch.stack(rows).to(self.of_left.device)
@@ -196,13 +202,11 @@ class Sketch:
         both = 4 * of_right * (1 - of_right)
         clash = (left[:, SKY] * (1 - right[:, SKY]) + right[:, SKY] * (1 - left[:, SKY])).mean(1)
         shore = (left[:, LAND] * right[:, WATER] + right[:, LAND] * left[:, WATER]).mean(1)
-        return (
-            ((clash + settings.shore_clash * shore) * both).sum(-1) / both.sum()
-            + settings.water_slope_penalty * self.width * (shown[:, WATER] * slopes).mean((1, 2))
-            + settings.slope_penalty
-            * self.width
-            * ((1 - shown[:, WATER]) * slopes.square().clamp(max=STEEP)).mean((1, 2))
-        )
+        clashes = ((clash + settings.shore_clash * shore) * both).sum(-1) / both.sum()
+        of_water = (shown[:, WATER] * slopes).mean((1, 2))
+        of_others = ((1 - shown[:, WATER]) * slopes.square().clamp(max=STEEP)).mean((1, 2))
+        penalties = settings.water_slope_penalty * of_water + settings.slope_penalty * of_others
+        return clashes, self.width * penalties
 
     @staticmethod
     def _laid(classes: Tensor, rows: Tensor, distance: Tensor) -> Tensor:

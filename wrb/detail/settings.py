@@ -154,7 +154,11 @@ class DetailSettings:
     counted, for rows to be moved at all. With less, rows move where nothing is gained; with more, mountains end in
     mid-air."""
 
-    water_slope_penalty: float = 8.0
+    max_layer_clash: float = 0.15
+    """What may be left of that share where rows are moved. With more, rows move between photos that do not go together
+    in any way, and viewers prefer them as they lie."""
+
+    water_slope_penalty: float = 12.0
     """Cost of water that slopes, for the slope times its area in squares of the height. With less, seas climb up
     mountains."""
 
@@ -162,14 +166,14 @@ class DetailSettings:
     """Cost of land and clouds that are made to slope, for the square of the slope times its area. With less,
     they become cliffs and streaks; with more, less of them meets."""
 
-    shore_clash: float = 0.25
+    shore_clash: float = 0.1
     """How much land that meets the other photo's water counts, compared with land that meets its sky."""
 
     max_moved_cutoff: float = 1.0
     """Cut-off frequency up to which the drawing's colours are kept in a gap whose rows are moved. What the network drew
     finer lies at other heights: with more of it, the skyline of a strong network shows beside the moved one."""
 
-    max_layer_shift: float = 0.4
+    max_layer_shift: float = 0.32
     """By at most how many heights rows are moved: a skyline farther off is left where it is."""
 
     max_layer_stretch: float = 3.0
