@@ -30,12 +30,13 @@ PHOTOS: dict[str, dict[str, Any]] = {
     "redraw": {"photo_mode": "redraw"},
 }
 DETAIL: dict[str, dict[str, Any]] = {f"detail {share}": {"detail": share} for share in (0, 0.5, 1)}
+LAYERS: dict[str, dict[str, Any]] = {f"layers {share}": {"layers": share} for share in (0, 0.5, 1)}
 
 
-def draw(options: Mapping[str, Mapping[str, Any]], name: str) -> None:
-    """A panorama for each of the options of `blend`, under its label, as one picture."""
+def draw(options: Mapping[str, Mapping[str, Any]], photos: tuple[str, str], name: str) -> None:
+    """A panorama of two sample photos for each of the options of `blend`, under its label, as one picture."""
     generator = load_generator()
-    left, right = (read_image(ROOT / "samples" / f"wrb_sample_{photo}.jpg") for photo in ("tea_gardens", "lake"))
+    left, right = (read_image(ROOT / "samples" / f"wrb_sample_{photo}.jpg") for photo in photos)
     width, height = (2 * SIDE + GAP_WIDTH) // 2, left.shape[-2] // 2
     sheet = Image.new("RGB", (width * len(options), height + LABEL_HEIGHT), BACKGROUND)
     pen = ImageDraw.Draw(sheet)
@@ -49,5 +50,6 @@ def draw(options: Mapping[str, Mapping[str, Any]], name: str) -> None:
 
 
 if __name__ == "__main__":
-    draw(PHOTOS, "options_photos.jpg")
-    draw(DETAIL, "options_detail.jpg")
+    draw(PHOTOS, ("tea_gardens", "lake"), "options_photos.jpg")
+    draw(DETAIL, ("tea_gardens", "lake"), "options_detail.jpg")
+    draw(LAYERS, ("tea_gardens", "desert"), "options_layers.jpg")

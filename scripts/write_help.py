@@ -21,7 +21,7 @@ HEADINGS = {
 }
 """By language, what stands over the inputs and the outputs."""
 
-PICTURES = {"WRBBlend": ("options_photos.jpg", "options_detail.jpg")}
+PICTURES = {"WRBBlend": ("options_photos.jpg", "options_detail.jpg", "options_layers.jpg")}
 """By node, those of `scripts/draw_options.py`."""
 
 
