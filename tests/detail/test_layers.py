@@ -213,3 +213,7 @@ def test_the_last_layer_of_a_photo_ends_below_the_next_one():
     photo = layers(256, 256, skyline=0.5)[0]
     assert depth_of_layer(photo) == pytest.approx(0.5, abs=0.08)
     assert depth_of_layer(photo) <= 0.5
+
+
+def test_a_thin_layer_is_not_the_only_source():
+    assert depth_of_layer(layers(256, 256, skyline=0.95)[0]) == 0.25

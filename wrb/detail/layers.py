@@ -50,6 +50,9 @@ CLEAR = 0.03
 BORDER = 2
 """Rows of the classes' maps at a layer's border that may belong to either."""
 
+LEAST_DEPTH = 0.25
+"""As a share of the height: of a thinner layer, a gap would be stripes of the same few rows."""
+
 Landmarks = tuple[tuple[float, float], ...]
 """Rows of the left photo and the rows of the right one that belong to them, ascending, from the upper edge down."""
 
@@ -93,7 +96,8 @@ def match_classes(of_left: Tensor, of_right: Tensor, width: float, settings: Det
 
 
 def depth_of_layer(photo: Tensor) -> float:
-    """How far what is seen at a photo's lower edge, be it sky, land or water, goes up: a share of the height, above 0.
+    """How far what is seen at a photo's lower edge, be it sky, land or water, goes up: a share of the height, at least
+    `LEAST_DEPTH`.
 
     Args:
         photo: RGB in 0..1, (3 h w).
@@ -101,7 +105,7 @@ def depth_of_layer(photo: Tensor) -> float:
     likely = segment(photo[None])[0].mean(-1).flip(1)
     likely = likely[likely[:, : HEIGHT // 8].mean(1).argmax()]
     other = (likely < 0.5).nonzero()[:, 0]
-    return max(int(other[0]) - BORDER, 1) / HEIGHT if len(other) else 1.0
+    return max((int(other[0]) - BORDER) / HEIGHT, LEAST_DEPTH) if len(other) else 1.0
 
 
 def plausible_landmarks(of_left: Tensor, of_right: Tensor, settings: DetailSettings) -> Iterator[Landmarks]:
