@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from wrb.files import accept_any_text, read_text, replacing, text_of, write_text
+from wrb.files import accept_any_text, read_text, replacing, text_of, write_tensors, write_text
 
 ROOT = Path(__file__).parents[1]
 NAMES = "Zürich\n山の湖\n"
@@ -74,6 +75,22 @@ def test_a_text_that_cannot_be_written_leaves_the_one_before(tmp_path: Path, mon
         partial.write_bytes(b"half")
         raise ValueError
     assert [(file, file.read_bytes()) for file in tmp_path.iterdir()] == [(path, b"before")]
+
+
+def test_a_full_disk_leaves_the_tensors_before_and_is_an_error_of_the_system(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="there are no limits there")
+    path = tmp_path / "ours.safetensors"
+    write_tensors(path, {"a": torch.zeros(10)})
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"ours\.safetensors cannot be written .*make room"):
+            write_tensors(path, {"a": torch.zeros(10_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_stream_shows_in_another_way_what_its_encoding_lacks() -> None:

@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from wrb import Generator, GeneratorConfig
-from wrb.files import replacing
+from wrb.files import write_tensors
 
 from .config import TrainingConfig, differences, from_json
 from .discriminator import Discriminator
@@ -159,9 +158,7 @@ class TrainingState:
 
     def save_discriminator(self, path: Path) -> None:
         """Write the discriminator's weights, for another run to start from."""
-        weights = {name: weight.to("cpu").contiguous() for name, weight in self.discriminator.state_dict().items()}
-        with replacing(path) as partial:
-            save_file(weights, partial)
+        write_tensors(path, self.discriminator.state_dict())
 
 
 def _require_same_run(config: TrainingConfig, checkpoint: dict[str, Any]) -> None:

@@ -10,12 +10,14 @@ import os
 import shutil
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import TextIO
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 from torch import Tensor
 
 ANY_BYTES = "surrogateescape"
@@ -137,6 +139,20 @@ def write_text(path: Path, text: str) -> None:
     """
     with replacing(path) as partial:
         partial.write_bytes(text.encode("utf-8", ANY_BYTES))
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write tensors as safetensors; an existing file is replaced at once.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    contiguous = {name: tensor.to("cpu").contiguous() for name, tensor in tensors.items()}
+    with replacing(path) as partial:
+        try:
+            save_file(contiguous, partial, None if metadata is None else dict(metadata))
+        except SafetensorError as error:  # so it reports a full disk
+            raise OSError(f"{path} cannot be written ({error}); make room, or name another place") from error
 
 
 def read_text(path: Path) -> str:

@@ -19,13 +19,12 @@ import torch
 import torch.nn.functional as F
 import tyro
 from PIL import Image
-from safetensors.torch import save_file
 from torch import Tensor
 from torchvision.transforms.functional import to_tensor
 
 from wrb.detail.segmentation import CLASSES, Segmenter
 from wrb.devices import usable_device
-from wrb.files import replacing
+from wrb.files import write_tensors
 from wrb.network.config import IMAGE_SIZE
 
 from ..photos import find_photos, read_photo
@@ -116,8 +115,7 @@ def make_weights(config: SegmentationConfig) -> None:
 def _save(student: Segmenter, path: Path) -> None:
     """Half precision, as the blend reads it."""
     state = {name: value.half() if value.is_floating_point() else value for name, value in student.state_dict().items()}
-    with replacing(path) as partial:
-        save_file({name: value.contiguous().cpu() for name, value in state.items()}, partial)
+    write_tensors(path, state)
     logger.info("%s: written", path)
 
 

@@ -12,10 +12,9 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from ..files import replacing
+from ..files import write_tensors
 from .config import GeneratorConfig
 from .generator import Generator
 
@@ -110,12 +109,12 @@ def save_generator(
 
     Raises:
         WeightsError: if a weight is not finite in `dtype`.
+        OSError: if the file cannot be written.
     """
     path = Path(path)
-    state_dict = {name: tensor.to("cpu", dtype).contiguous() for name, tensor in generator.state_dict().items()}
+    state_dict = {name: tensor.to("cpu", dtype) for name, tensor in generator.state_dict().items()}
     _require_finite(state_dict, path)
-    with replacing(path) as partial:
-        save_file(state_dict, partial, {**(metadata or {}), CONFIG_KEY: json.dumps(asdict(generator.config))})
+    write_tensors(path, state_dict, {**(metadata or {}), CONFIG_KEY: json.dumps(asdict(generator.config))})
 
 
 def read_weights(path: str | Path | None = None) -> WeightsFile:
