@@ -218,13 +218,13 @@ def test_nodes_of_the_shipped_workflows_do_not_overlap_in_the_new_design(
         server.post("/settings", {"Comfy.VueNodes.Enabled": False})
 
 
-@pytest.mark.parametrize("name", ["blend_two_photos", "adjust_gap", "loop_four_photos"])
-def test_graph_that_fits_the_screen_of_a_laptop_has_texts(page: Page, name: str) -> None:
+def test_graphs_that_need_no_other_models_fit_the_screen_of_a_laptop_with_texts(page: Page) -> None:
     """Where it is drawn smaller than about 57 %, the page leaves out all texts."""
     page.set_viewport_size({"width": 1440, "height": 810})
-    load_as_graph(page, ROOT / "workflows" / f"{name}.json")
-    fit_view(page)
-    assert not page.evaluate("() => app.canvas.low_quality")
+    for name in ("blend_two_photos", "adjust_gap", "loop_four_photos"):
+        load_as_graph(page, ROOT / "workflows" / f"{name}.json")
+        fit_view(page)
+        assert not page.evaluate("() => app.canvas.low_quality")
 
 
 def test_first_graph_opens_as_a_form_where_the_page_has_forms(page: Page, take_screenshot: TakeScreenshot) -> None:
@@ -235,6 +235,7 @@ def test_first_graph_opens_as_a_form_where_the_page_has_forms(page: Page, take_s
         page.get_by_role("button", name="Run", exact=True).click()
         made = page.locator("img[src*='filename=panorama']").first
         expect(made).to_be_visible(timeout=RUN_TIMEOUT * MILLISECONDS)
+        expect(made).to_have_js_property("naturalWidth", 1080 + 720 + 1280)
         take_screenshot(page, "app mode")
     else:
         expect_soon(lambda: page.evaluate("() => 'linearMode' in app.graph.extra"), False)
