@@ -72,11 +72,11 @@ def test_an_edge_goes_on_by_a_mirror_where_nothing_else_fits():
     assert (offset[:, 16:-16] == -90).all()
 
 
-def test_texture_is_not_mirrored_at_an_edge():
+def test_texture_is_hardly_mirrored_at_an_edge():
     left, right = torch.rand(2, 3, 64, 100)
     cells = torch.full((ROWS, 16), -90)
     mirrored = SeamCutting(finest(left, right, 64), left[..., :64], cells).cut() == 0
-    assert mirrored.float().mean() < 0.01
+    assert mirrored.float().mean() < 0.02
 
 
 def test_what_lies_beyond_a_photo_is_no_source():
@@ -112,32 +112,32 @@ def test_a_misfit_counts_a_tenth_of_a_cut():
     torch.testing.assert_close(cost[:, 20:44], torch.full((64, 24), 0.1 * 3 * 0.02**2 / variance))
 
 
-def test_the_mirror_at_the_edge_costs_a_third_for_every_cell():
+def test_the_mirror_at_the_edge_costs_a_tenth_for_every_cell():
     _, cost = flat_costs(torch.zeros(3, 64, 64))
     beyond_the_farther_photos_reach = slice(12, 32)
     place = torch.arange(64)[beyond_the_farther_photos_reach]
-    torch.testing.assert_close(cost[:, beyond_the_farther_photos_reach], (place / 4 / 3).expand(64, -1))
+    torch.testing.assert_close(cost[:, beyond_the_farther_photos_reach], (place / 4 / 10).expand(64, -1))
 
 
-def test_the_mirror_costs_sixty_in_texture():
+def test_the_mirror_costs_ten_in_texture():
     left, right = torch.rand(2, 3, 64, 100)
     matching = finest(left, right, 64)
     cutting = SeamCutting(matching, torch.zeros(3, 64, 64), torch.full((16, 16), -90))
     costs = (cutting.costs[-1] - 0.1 * cutting.shown[-1].square().sum(0)) / matching.variance
     place = torch.arange(12, 32)
-    texture = costs[:, 12:32] - place / 4 / 3
-    assert texture.max().item() == pytest.approx(60, rel=1e-3)
-    assert texture.median() > 40
+    texture = costs[:, 12:32] - place / 4 / 10
+    assert texture.max().item() == pytest.approx(10, rel=1e-3)
+    assert texture.median() > 7
 
 
-def test_a_cut_costs_two_where_both_sides_look_alike():
+def test_a_cut_costs_four_where_both_sides_look_alike():
     photo = torch.zeros(3, 64, 100)
     cells = torch.full((16, 16), -90)
     cells[:, 8:] = -80
     cutting = SeamCutting(finest(photo, photo, 64), torch.zeros(3, 64, 64), cells)
     across = cutting.cut_costs(0, 1)[0, 31] / cutting.matching.variance  # between the last pixel of a cell and the next
     one, other = cutting.offsets[:, 0, 31], cutting.offsets[:, 0, 32]
-    torch.testing.assert_close(across, 2.0 * (one[:, None] != other))
+    torch.testing.assert_close(across, 4.0 * (one[:, None] != other))
 
 
 def test_no_crumb_is_left():

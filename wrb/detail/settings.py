@@ -71,11 +71,11 @@ class DetailSettings:
 
     # Matching patches
 
-    discontinuity_penalty: float = 2.0
+    discontinuity_penalty: float = 4.0
     """Cost of a patch that does not continue its neighbour's offset, in mean variances of the photos' patches. With
     more, pieces are larger, fewer, and fit the drawing less."""
 
-    reuse_penalty: float = 1.0
+    reuse_penalty: float = 0.3
     """Cost of a source that is laid already elsewhere in the same row of patches, mirrored or not. With more, fewer
     things stand in the gap twice, and more ridges have steps."""
 
@@ -94,7 +94,7 @@ class DetailSettings:
     far_photo_reach: float = 3.0
     """From the edge on, that penalty falls to nothing over so many cells."""
 
-    mirror_penalty: float = 3.0
+    mirror_penalty: float = 1.0
     """Cost of a mirrored source that lies where a mirror at the gap's edge would show it. With less, the gap is its
     photos' reflection."""
 
@@ -112,15 +112,15 @@ class DetailSettings:
     """Weight of how a pixel differs from the mean of the patches matched there, compared with how both sides of a cut
     differ. With more, cuts follow the matching; with less, they run wherever they do not show."""
 
-    cut_penalty: float = 2.0
+    cut_penalty: float = 4.0
     """Cost of a cut between two pixels that look the same. With more, borders are straighter and pieces fewer."""
 
-    edge_mirror_penalty: float = 1 / 3
+    edge_mirror_penalty: float = 0.1
     """Cost of the mirror at the gap's edge for every cell of distance from that edge. The mirror alone goes on from a
     photo without a step, and so leads to where another source fits. With more, steps show at the edge; with less,
     reflections."""
 
-    textured_mirror_penalty: float = 60.0
+    textured_mirror_penalty: float = 10.0
     """Cost of that mirror within texture, where one sees faces in it, and where a step does not show."""
 
     num_refinements: int = 1
