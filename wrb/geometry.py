@@ -164,6 +164,11 @@ class Layout:
         """For every gap the numbers of the photos left and right of it."""
         return [(gap, (gap + 1) % len(self.photo_widths)) for gap in range(len(self.gap_widths))]
 
+    @property
+    def gaps(self) -> list[slice]:
+        """The columns of every gap."""
+        return [slice(start, end) for start, end in zip(self._edges[1::2], self._edges[2::2], strict=False)]
+
     def split(self, panorama: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """The photos and the gaps of a panorama, (… h w), as views."""
         parts = panorama.split(self._part_widths, dim=-1)
