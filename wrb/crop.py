@@ -46,7 +46,8 @@ class Crop:
     """The number of its gap, from 0."""
 
     columns: slice
-    """Which ones of the panorama, with "down" transposed, it shows. What lies beyond the panorama's end is its other end in a loop, else its reflection."""
+    """Which ones of the panorama it shows, with "down" of the transposed one. Beyond the panorama's end
+    it shows its other end in a loop, else its reflection."""
 
     overlaps: tuple[int, int]
     """By how many columns the gap's crops before and after it overlap with it; 0: there is none."""
@@ -217,7 +218,7 @@ def _mask_row(gap: slice, window: slice, crop_width: int, grow: int, feather: in
     scale = crop_width / (window.stop - window.start)
     column = torch.arange(crop_width, dtype=torch.float64)
     start, end = (gap.start - window.start) * scale, (gap.stop - window.start) * scale
-    beyond = torch.maximum(start - (column + 1), column - end)  # whole pixels between it and the gap
+    beyond = torch.maximum(start - (column + 1), column - end)  # px between a pixel and the gap
     inside = beyond < grow - 1e-6
     return torch.where(inside, 1.0, fade((beyond - grow + 0.5) / feather) if feather else 0.0)
 
@@ -228,9 +229,8 @@ def _common_blend(repainted: Sequence[Tensor], crops: Sequence[Crop]) -> Blend:
     blend = crops[0].blend
     if any(crop.blend is not blend for crop in crops):
         raise ValueError("the crops are of several blends; restore those of each by themselves")
-    for image, crop in zip(repainted, crops, strict=True):
+    for image in repainted:
         check_photos(image, "crop", blend.direction)
-        check_scale(image, crop.image, "crop")
     lengths = {len(image) for image in repainted}
     if len(lengths) > 1 or len(blend.panorama) not in (1, *lengths):
         raise ValueError(
@@ -247,6 +247,7 @@ def _whole(image: Tensor, crop: Crop) -> Tensor:
     gap = crop.blend.layout.gaps[crop.gap]
     is_photo = _mask_row(gap, crop.columns, made.shape[-1], 0, 0) == 0
     window = find_window(image[:1].to(made.device), made, is_photo.expand(1, made.shape[-2], -1))
+    check_scale(*(transposed(part, crop.blend.direction) for part in (image, made[..., window[0], window[1]])), "crop")
     for dim, kept, size in zip((-2, -1), window, made.shape[-2:], strict=True):
         factor = image.shape[dim] / (kept.stop - kept.start)
         first, last = round(-kept.start * factor), round((size - kept.start) * factor)

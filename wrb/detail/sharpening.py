@@ -35,6 +35,10 @@ TEXTURE_WEIGHT = 16.0
 """How many times the finest octave counts beside colours when pieces are matched. With less, rocks are laid with the
 detail of a lake of their colour."""
 
+TEXTURE_WINDOW = 2
+"""Height and width in px, at the gap's own resolution, of the windows in which that octave is measured. With less, the
+measure is mere chance and the gap gets too much detail; with more, detail spills over skylines."""
+
 MOST_GAIN = 3.0
 """By how much the photos' residual is amplified at most, where the gap is busier than what it is laid with. With more,
 noise of the photos shows; with less, the gap stays softer than they are."""
@@ -104,15 +108,18 @@ def _sharpen_one(
 
     resolution = sharp_height(*scaled(min(resolution, height) // LEAST_RESOLUTION * LEAST_RESOLUTION))
     guides = scaled(settings.finest_height)
-    textures = [texture(part, *guide.shape[-2:]) for part, guide in zip(scaled(resolution), guides, strict=True)]
+    in_left, in_gap, in_right = (
+        texture(part, *guide.shape[-2:]) for part, guide in zip(scaled(resolution), guides, strict=True)
+    )
+    guide_left, guide_gap, guide_right = (
+        torch.cat([guide, TEXTURE_WEIGHT * in_part[None]])
+        for guide, in_part in zip(guides, (in_left, in_gap, in_right), strict=True)
+    )
+    mirrors = direction == "right"
     correspondence = find_correspondence(
-        *(torch.cat([guide, TEXTURE_WEIGHT * of_it[None]]) for guide, of_it in zip(guides, textures, strict=True)),
-        lambda image: image,
-        settings,
-        allow_mirrored=direction == "right",
+        guide_left, guide_gap, guide_right, lambda image: image, settings, allow_mirrored=mirrors
     )
     of_left, of_right = dissolve(correspondence, settings)
-    in_left, in_gap, in_right = textures
     of_left = replace(of_left, gain=strength * gain(in_gap, in_left, of_left, in_left.shape[-1]))
     of_right = replace(of_right, gain=strength * gain(in_gap, in_right, of_right, -in_gap.shape[-1]))
     low_left, _, low_right = scaled(resolution)
@@ -153,8 +160,9 @@ def texture(image: Tensor, rows: int, columns: int) -> Tensor:
 
     Not its root mean square, in which a single edge, such as a skyline, would count as much as a forest.
     """
-    amplitude = finest_octave(image).abs().mean(0)
-    return F.interpolate(amplitude[None, None], (rows, columns), mode="area")[0, 0]
+    amplitude = finest_octave(image).abs().mean(0)[None, None]
+    means = F.avg_pool2d(amplitude, TEXTURE_WINDOW, ceil_mode=True)
+    return F.interpolate(means, (rows, columns), mode="bilinear")[0, 0]
 
 
 def finest_octave(image: Tensor) -> Tensor:
