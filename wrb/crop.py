@@ -247,7 +247,8 @@ def _whole(image: Tensor, crop: Crop) -> Tensor:
     gap = crop.blend.layout.gaps[crop.gap]
     is_photo = _mask_row(gap, crop.columns, made.shape[-1], 0, 0) == 0
     window = find_window(image[:1].to(made.device), made, is_photo.expand(1, made.shape[-2], -1))
-    check_scale(*(transposed(part, crop.blend.direction) for part in (image, made[..., window[0], window[1]])), "crop")
+    expected = made[..., window[0], window[1]]
+    check_scale(transposed(image, crop.blend.direction), transposed(expected, crop.blend.direction), "crop")
     for dim, kept, size in zip((-2, -1), window, made.shape[-2:], strict=True):
         factor = image.shape[dim] / (kept.stop - kept.start)
         first, last = round(-kept.start * factor), round((size - kept.start) * factor)

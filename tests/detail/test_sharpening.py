@@ -1,6 +1,5 @@
 import pytest
 import torch
-import torch.nn.functional as F
 
 from benchmarks.detail_spectrum import octaves
 from tests.scenery import rough_ground, scenery
