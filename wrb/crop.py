@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from .blend import Blend
-from .geometry import Layout, as_rgb, check_photos, transposed
+from .geometry import Direction, Layout, as_rgb, check_photos, transposed
 from .resampling import fade, reflect, resize
-from .restore import check_options, check_scale, find_window, fitted, meet_photos
+from .restore import check_options, check_scale, find_window, fitted, join_gap
 
 PIXELS_PER_MEGAPIXEL = 1024 * 1024
 """As ComfyUI and the makers of models count: SDXL's 1024×1024 px are 1."""
@@ -149,16 +149,13 @@ def restore_crops(repainted: Sequence[Tensor], crops: Sequence[Crop], *, feather
     originals = fitted(blend.originals, layout, blend.direction, length)
     for photo, original in zip(layout.split(restored)[0], originals, strict=True):
         photo.copy_(original)
-    resolutions = [layout.height] * len(layout.gaps)
-    for gap in sorted({crop.gap for crop in crops}):
+    for gap in range(len(layout.gaps)):
         images = [
             (crop, _whole(image, crop).to(restored.device))
             for image, crop in zip(repainted, crops, strict=True)
             if crop.gap == gap
         ]
-        resolutions[gap] = min(image.shape[-2] for _, image in images)
-        _paste(restored, images, layout, feather)
-    meet_photos(restored, layout, resolutions, detail=detail, direction=blend.direction)
+        _fill(restored, gap, images, layout, feather, detail, blend.direction)
     return replace(
         blend,
         panorama=transposed(restored, blend.direction),
@@ -258,49 +255,64 @@ def _whole(image: Tensor, crop: Crop) -> Tensor:
     return image
 
 
-def _paste(panorama: Tensor, images: Sequence[tuple[Crop, Tensor]], layout: Layout, feather: int) -> None:
-    """Write the crops of one gap, (b 3 h w), into a panorama with the photos, and fade the photos into them."""
-    gap_number = images[0][0].gap
-    gap = layout.gaps[gap_number]
-    reaches = []
-    for photo, shown in zip(
-        layout.neighbours[gap_number],
-        (
-            gap.start - min(crop.columns.start for crop, _ in images),
-            max(crop.columns.stop for crop, _ in images) - gap.stop,
-        ),
-        strict=True,
-    ):
-        between_gaps = layout.loop or 0 < photo < len(layout.photo_widths) - 1
-        width = layout.photo_widths[photo] // (2 if between_gaps else 1)
-        wanted = round(feather * layout.height / min(image.shape[-2] for _, image in images))
-        reaches.append(max(0, min(wanted, shown, width)))
-    zone = slice(gap.start - reaches[0], gap.stop + reaches[1])
+def _fill(
+    panorama: Tensor,
+    gap: int,
+    images: Sequence[tuple[Crop, Tensor]],
+    layout: Layout,
+    feather: int,
+    detail: float,
+    direction: Direction,
+) -> None:
+    """Write the crops of a gap, (b 3 h w), into a panorama with its photos, and fade the photos into them.
+
+    Where photos fade, the crops reach into them, and meet them there in colour and sharpness, as gaps do at their ends.
+    """
+    photos, gaps = layout.split(panorama)
+    left, right = (photos[number] for number in layout.neighbours[gap])
+    if not images:
+        join_gap(gaps[gap], left, right, layout.height, 0, direction)
+        return
+    columns, resolution = layout.gaps[gap], min(image.shape[-2] for _, image in images)
+    wanted = round(feather * layout.height / resolution)
+    shown = (
+        columns.start - min(crop.columns.start for crop, _ in images),
+        max(crop.columns.stop for crop, _ in images) - columns.stop,
+    )
+    reaches = [
+        min(wanted, most, (layout.photo_widths[number] - 1) // (2 if layout.is_between_gaps(number) else 1))
+        for number, most in zip(layout.neighbours[gap], shown, strict=True)
+    ]
+    zone = slice(columns.start - reaches[0], columns.stop + reaches[1])
     column = torch.arange(zone.start, zone.stop, device=panorama.device)
-    places = column % layout.width
-    before = panorama[..., places]
-    after = before.clone()
-    share = _fading(column, gap, reaches)
-    for crop, image in images:
-        common = slice(max(zone.start, crop.columns.start), min(zone.stop, crop.columns.stop))
-        if common.start >= common.stop:
-            continue
-        enlarged = resize(image, layout.height, crop.columns.stop - crop.columns.start)
-        enlarged = enlarged[..., common.start - crop.columns.start : common.stop - crop.columns.start]
-        part = slice(common.start - zone.start, common.stop - zone.start)
-        weight = share[part]
-        if crop.overlaps[0]:
-            weight = weight * fade(1 - (column[part] - crop.columns.start + 0.5) / crop.overlaps[0])
-        if crop.overlaps[1]:
-            weight = weight * fade(1 - (crop.columns.stop - column[part] - 0.5) / crop.overlaps[1])
-        after[..., part] += weight * (enlarged - before[..., part])
-    panorama[..., places] = after
-
-
-def _fading(column: Tensor, gap: slice, reaches: Sequence[int]) -> Tensor:
-    """How much of columns is the crops': all of the gap, and less and less of the photos beside it."""
-    share = torch.ones(len(column), device=column.device)
-    for beyond, reach in zip((gap.start - column - 0.5, column + 0.5 - gap.stop), reaches, strict=True):
+    before = panorama[..., column % layout.width]
+    painted = _joined(before, zone, column, images)
+    join_gap(
+        painted,
+        left[..., : left.shape[-1] - reaches[0]],
+        right[..., reaches[1] :],
+        resolution,
+        detail,
+        direction,
+    )
+    share = torch.ones(len(column), device=panorama.device)
+    for beyond, reach in zip((columns.start - column, column + 1 - columns.stop), reaches, strict=True):
         if reach:
-            share = share * fade(beyond / reach)
-    return share
+            share = share * fade((beyond - 0.5) / reach)
+    panorama[..., column % layout.width] = before.lerp(painted, share)
+
+
+def _joined(before: Tensor, zone: slice, column: Tensor, images: Sequence[tuple[Crop, Tensor]]) -> Tensor:
+    """The crops of one gap, enlarged, faded into each other, in a part of the panorama, (b 3 h w); `column` are its."""
+    joined = before.clone()
+    for crop, image in images:
+        start, stop = crop.columns.start, crop.columns.stop
+        shown = slice(max(zone.start, start), min(zone.stop, stop))
+        part = slice(shown.start - zone.start, shown.stop - zone.start)
+        enlarged = resize(image, before.shape[-2], stop - start)[..., shown.start - start : shown.stop - start]
+        weight = torch.ones_like(column[part], dtype=before.dtype)
+        for inside, overlap in zip((column[part] - start, stop - 1 - column[part]), crop.overlaps, strict=True):
+            if overlap:
+                weight = weight * fade(1 - (inside + 0.5) / overlap)
+        joined[..., part] += weight * (enlarged - before[..., part])
+    return joined

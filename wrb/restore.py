@@ -119,7 +119,8 @@ def put_back(
             photo.copy_(original.lerp(photo, _share(photo, feather, *has_gap)))
         else:
             photo.copy_(original)
-    meet_photos(restored, layout, [layout.height] * len(gaps), detail=detail, direction=direction)
+    for (left, right), gap in zip(layout.neighbours, gaps, strict=True):
+        join_gap(gap, photos[left], photos[right], layout.height, detail, direction)
     return restored, layout
 
 
@@ -137,25 +138,21 @@ def fitted(originals: Sequence[Tensor], layout: Layout, direction: Direction, le
         yield resize(repeat_to(as_rgb(original, direction), length), layout.height, width)
 
 
-def meet_photos(
-    panorama: Tensor, layout: Layout, resolutions: Sequence[int], *, detail: float, direction: Direction
-) -> None:
-    """Make the gaps of a panorama, (b 3 h w), go on from the photos beside them, in place.
+def join_gap(gap: Tensor, left: Tensor, right: Tensor, resolution: int, detail: float, direction: Direction) -> None:
+    """Make a gap, (b 3 h w), go on from the photos beside it, in place.
 
     Args:
-        panorama: with the photos; "down" transposed, like its layout.
-        layout: of it.
-        resolutions: the height in px at which each gap was made.
-        detail: how much of the photos' detail the gaps receive beyond that.
-        direction: of the panorama.
+        gap: as it was handed in.
+        left: the photos to its left, (b 3 h w); `right` alike.
+        resolution: the height in px at which it was made.
+        detail: how much of the photos' detail it receives beyond that, 0 to 1.
+        direction: "down" if all of this is transposed.
     """
-    photos, gaps = layout.split(panorama)
-    for (left, right), gap, resolution in zip(layout.neighbours, gaps, resolutions, strict=True):
-        edges = photos[left][..., -1:], photos[right][..., :1]
+    edges = left[..., -1:], right[..., :1]
+    meet_edges(gap, *edges, out=gap).clamp_(0, 1)
+    if detail:
+        sharpen(gap, left, right, resolution, detail, direction=direction)
         meet_edges(gap, *edges, out=gap).clamp_(0, 1)
-        if detail:
-            sharpen(gap, photos[left], photos[right], resolution, detail, direction=direction)
-            meet_edges(gap, *edges, out=gap).clamp_(0, 1)
 
 
 def _cut_alike(blend: Blend, panorama: Tensor) -> Blend:

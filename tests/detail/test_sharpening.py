@@ -59,14 +59,19 @@ def test_strength_is_a_share(photo, soft):
     assert torch.equal(sharpened(soft, left, right, 128, 0), soft)
 
 
-def test_what_is_softer_than_its_size_is_found_out(photo, soft):
+def test_what_is_softer_than_its_size_is_found_out(photo):
     """An upscaler has enlarged it without anything new; nothing else says so."""
     left, middle, right = photo
-    parts = [image[0] for image in (left, soft, right)]
-    assert sharp_height(*parts) == 128
+    soft = resize(resize(middle, 256, 256), 512, 512)
+    assert sharp_height(left[0], soft[0], right[0]) == 256
     assert sharp_height(left[0], middle[0], right[0]) == 512
     sharp = sharpened(soft, left, right, 512)
     assert (decibels(sharp, middle).abs() < 3).all()
+
+
+def test_what_is_too_soft_is_not_laid_with_things(photo, soft):
+    left, _, right = photo
+    assert sharp_height(left[0], soft[0], right[0]) == 256
 
 
 def test_a_gap_that_is_sharp_already_stays(photo):

@@ -47,8 +47,12 @@ SOFTNESS = 3.0
 """How many times less of the photos' energy an octave of the gap has than the next coarser one, if it is soft: then the
 photos' detail begins below it. With less, textures that differ are taken for softness; with more, blur stays."""
 
-LEAST_RESOLUTION = 64
-"""In px of height: what is softer has no texture to go by."""
+COARSEST_DETAIL = 256
+"""In px of height: a gap that is softer than that is left so. What it lacks there are things, not texture, and those of
+the photos would stand in it like ghosts."""
+
+RESOLUTION_STEP = 64
+"""In px of height: resolutions are rounded down to whole cells; what is lower has no texture to go by."""
 
 
 @torch.no_grad()
@@ -72,7 +76,7 @@ def sharpen(
         settings: of the matching.
         direction: "down" if all of this is transposed: then no piece is mirrored.
     """
-    if strength == 0 or min(resolution, gap.shape[-2]) < LEAST_RESOLUTION:
+    if strength == 0 or min(resolution, gap.shape[-2]) < RESOLUTION_STEP:
         return
     for one in zip(gap, left, right, strict=True):
         _sharpen_one(*one, resolution, strength, settings, direction)
@@ -106,7 +110,7 @@ def _sharpen_one(
             for part, count in zip((left, gap, right), counts, strict=True)
         ]
 
-    resolution = sharp_height(*scaled(min(resolution, height) // LEAST_RESOLUTION * LEAST_RESOLUTION))
+    resolution = sharp_height(*scaled(min(resolution, height) // RESOLUTION_STEP * RESOLUTION_STEP))
     guides = scaled(settings.finest_height)
     in_left, in_gap, in_right = (
         texture(part, *guide.shape[-2:]) for part, guide in zip(scaled(resolution), guides, strict=True)
@@ -142,7 +146,7 @@ def sharp_height(left: Tensor, gap: Tensor, right: Tensor) -> int:
     """
     height = gap.shape[-2]
     shares = []
-    while height % 2 == 0 and height > LEAST_RESOLUTION:
+    while height % 2 == 0 and height >= COARSEST_DETAIL:
         in_left, in_gap, in_right = (finest_octave(part).square().mean() for part in (left, gap, right))
         shares.append(float(in_gap / (in_left + in_right).clamp(min=1e-12)))
         height //= 2
