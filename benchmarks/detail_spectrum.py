@@ -4,8 +4,8 @@ Photos are cut in three, and their middle is generated from the two sides. Of it
 each octave of frequencies is compared: 0 dB is as sharp as the photo. Photos lower than the height are left out, as
 enlarged ones would be as empty of detail as a gap without.
 
-With `--repainted 512`, the true middle at that height takes the place of what the network drew, as a perfect model would
-repaint it, and is sharpened as `restore_crops` does it.
+With `--repainted 512`, the true middle at that height takes the place of what the network drew, as a perfect model
+would repaint it, and is sharpened as `restore_crops` does it.
 """
 
 from __future__ import annotations

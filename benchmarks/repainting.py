@@ -1,4 +1,4 @@
-"""Time and memory of a gap that goes through another model: `python -m benchmarks.repainting --width 6000 --height 4000`.
+"""Time and memory of a gap that goes through another model: `python -m benchmarks.repainting`.
 
 Two photos of noise are joined over a gap as wide as high; the gap is cropped, comes back as it was cropped, and is
 restored with detail. Memory is the process's at its peak, photos, panorama and weights included.
