@@ -79,6 +79,22 @@ def test_a_gap_that_is_sharp_already_stays(photo):
     assert (sharpened(middle, left, right, 512) - middle).abs().max() < 1e-4
 
 
+def test_pieces_are_chosen_by_their_texture_too(photo, soft):
+    """Of two photos of one colour, the near one has none to give."""
+    left, middle, _ = photo
+    plain = resize(resize(left, 16, 16), 512, 512)
+    sharp = sharpened(soft, left, plain, 128)
+    assert (decibels(sharp[..., 256:], middle[..., 256:]).abs() < 4).all()
+
+
+def test_detail_is_amplified_to_what_the_gap_asks_for_but_not_without_limit(photo, soft):
+    left, _, right = photo
+    paler = [0.5 + (image - 0.5) / 6 for image in (left, right)]
+    residual = paler[0] - resize(resize(paler[0], 128, 128), 512, 512)
+    change = sharpened(soft, *paler, 128) - soft
+    assert 2 < change.square().mean().sqrt() / residual.square().mean().sqrt() < 3.5
+
+
 def test_texture_is_told_place_by_place():
     image = torch.full((3, 64, 64), 0.5)
     image[:, 32:] += torch.rand(3, 32, 64) - 0.5
