@@ -130,5 +130,5 @@ def test_every_gap_of_a_loop_is_repainted(server: ComfyServer, example_files: No
         gap = slice(start + width, start + width + height)
         assert np.abs(np.diff(restored[:, gap], axis=0)).mean() > 5
         assert np.abs(restored[:, gap] - blended[:, gap]).mean() > 10
-    around = np.abs(np.roll(restored, -1, axis=1) - restored).mean(axis=(0, 2))
-    assert around[-1] < 2 * np.median(around)
+    steps = np.abs(np.roll(restored, -1, axis=1) - restored).mean(axis=(0, 2))
+    assert steps[-1] <= 1.25 * steps[-height:-1].max()  # no more than from one square of the noise to the next
