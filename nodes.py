@@ -597,7 +597,7 @@ def photo_inputs() -> tuple[Choice, io.Int.Input]:
             min=0,
             max=8192,
             tooltip="How many px of each photo, counted from the gap, fade into what the network drew. "
-            "Only feather in uses it.",
+            "Only “feather in” uses it.",
             **known_to(io.Int.Input, advanced=True),
         ),
     )

@@ -1,4 +1,4 @@
-"""Draw what the options of Wide-Range Blend do, side by side, for its help pages.
+"""Draw what the options of Wide-Range Blend do, one below the other, for its help pages.
 
 Run after the built-in model or the picture has changed: python -m scripts.draw_options
 """
@@ -21,7 +21,10 @@ GAP_WIDTH = 360
 SIDE = 360
 """Of each photo, how many px next to the gap are shown; each in px of the panorama, which is 720 px high."""
 
-LABEL_HEIGHT = 28
+LABEL_SIZE = 30
+"""Px of its letters. The panel that shows help pages may be no wider than 243 px, less than half of these pictures."""
+
+LABEL_HEIGHT = 48
 BACKGROUND, TEXT = (24, 24, 27), (230, 230, 230)
 
 PHOTOS: dict[str, dict[str, Any]] = {
@@ -38,14 +41,15 @@ def draw(options: Mapping[str, Mapping[str, Any]], photos: tuple[str, str], name
     generator = load_generator()
     left, right = (read_image(ROOT / "samples" / f"wrb_sample_{photo}.jpg") for photo in photos)
     width, height = (2 * SIDE + GAP_WIDTH) // 2, left.shape[-2] // 2
-    sheet = Image.new("RGB", (width * len(options), height + LABEL_HEIGHT), BACKGROUND)
+    sheet = Image.new("RGB", (width, (LABEL_HEIGHT + height) * len(options)), BACKGROUND)
     pen = ImageDraw.Draw(sheet)
     for number, (label, option) in enumerate(options.items()):
         panorama = blend(generator, left, right, GAP_WIDTH, **option).panorama[0]
         start = left.shape[-1] - SIDE
         shown = to_image(panorama[..., start : start + 2 * SIDE + GAP_WIDTH])
-        sheet.paste(shown.resize((width - 4, height), Image.Resampling.LANCZOS), (number * width + 2, LABEL_HEIGHT))
-        pen.text((number * width + 8, 4), label, fill=TEXT, font=ImageFont.load_default(16))
+        top = number * (LABEL_HEIGHT + height)
+        pen.text((0, top + LABEL_HEIGHT / 2), label, fill=TEXT, font=ImageFont.load_default(LABEL_SIZE), anchor="lm")
+        sheet.paste(shown.resize((width, height), Image.Resampling.LANCZOS), (0, top + LABEL_HEIGHT))
     sheet.save(FOLDER / name, quality=88)
 
 

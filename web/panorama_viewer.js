@@ -1,4 +1,5 @@
 import { cornerOf, firstView, limitScale, limitView, pan, zoom } from './panorama_view.js'
+import { TEXTS } from './viewer_texts.js'
 
 /** Least height in px of the viewer: enough of the picture, and the line below it. */
 export const LEAST_HEIGHT = 160
@@ -16,10 +17,7 @@ const KEY_STEP = 0.125
 /** From here on the picture's pixels are seen one by one, and shown as the squares they are. */
 const SCALE_OF_SQUARES = 4
 
-const NOTHING_YET = 'Run the graph to see the panorama.'
-const NOT_FOUND = 'This panorama is no longer there. Run the graph again.'
-
-const CONTENT = `
+const contentIn = (texts) => `
 <style>
     :host {
         display: flex;
@@ -96,12 +94,12 @@ const CONTENT = `
 </div>
 <div class="line">
     <span class="batch">
-        <button class="previous" aria-label="Previous panorama" title="Previous panorama ( [ )">‹</button>
+        <button class="previous" aria-label="${texts.previous}" title="${texts.previous} ( [ )">‹</button>
         <span class="count"></span>
-        <button class="next" aria-label="Next panorama" title="Next panorama ( ] )">›</button>
+        <button class="next" aria-label="${texts.next}" title="${texts.next} ( ] )">›</button>
     </span>
     <span class="size"></span>
-    <a target="_blank" rel="noopener" title="Open this panorama in a tab of its own, to save or copy it">Open</a>
+    <a target="_blank" rel="noopener" title="${texts.openHint}">${texts.open}</a>
 </div>`
 
 /**
@@ -124,15 +122,20 @@ export class PanoramaViewer {
     /** Where the pointers were last that hold the picture, at most two. By their ids. @type {Map<number, Point>} */
     #held = new Map()
     #isLoop
+    #texts
 
-    /** @param {() => boolean} isLoop whether the picture goes round and round; asked at each drawing */
-    constructor(isLoop) {
+    /**
+     * @param {() => boolean} isLoop whether the picture goes round and round; asked at each drawing
+     * @param {string} language of the page; English where there are no texts in it
+     */
+    constructor(isLoop, language = 'en') {
         this.#isLoop = isLoop
+        this.#texts = TEXTS[language] ?? TEXTS.en
         this.element = document.createElement('div')
-        this.element.attachShadow({ mode: 'open' }).innerHTML = CONTENT
+        this.element.attachShadow({ mode: 'open' }).innerHTML = contentIn(this.#texts)
         this.#listen()
         new ResizeObserver(() => this.draw()).observe(this.#part('.view')) // lives and dies with the element
-        this.#say(NOTHING_YET)
+        this.#say(this.#texts.nothingYet)
         this.draw()
     }
 
@@ -343,7 +346,7 @@ export class PanoramaViewer {
     async #load() {
         this.#stopLoading()
         const url = this.#urls[this.#index]
-        if (!url) return this.#replace(null, NOTHING_YET)
+        if (!url) return this.#replace(null, this.#texts.nothingYet)
         this.#drawLine()
         const picture = new Image()
         this.#loading = picture
@@ -354,7 +357,7 @@ export class PanoramaViewer {
         )
         if (this.#loading !== picture) return
         this.#loading = null
-        this.#replace(isThere ? picture : null, isThere ? '' : NOT_FOUND)
+        this.#replace(isThere ? picture : null, isThere ? '' : this.#texts.notFound)
     }
 
     #stopLoading() {
@@ -388,8 +391,8 @@ export class PanoramaViewer {
     #label() {
         if (!this.#picture) return this.#part('.message').textContent
         const { width, height } = this.#size()
-        const place = this.#urls.length < 2 ? '' : `, ${this.#index + 1} of ${this.#urls.length}`
-        return `Panorama${place}, ${width} × ${height} pixels`
+        const place = this.#urls.length < 2 ? [] : [this.#texts.place(this.#index + 1, this.#urls.length)]
+        return [this.#texts.panorama, ...place, this.#texts.size(width, height)].join(', ')
     }
 
     #sizeText() {

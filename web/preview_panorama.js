@@ -38,7 +38,7 @@ app.registerExtension({
 })
 
 function addViewer(node) {
-    const viewer = new PanoramaViewer(() => isLoop(node))
+    const viewer = new PanoramaViewer(() => isLoop(node), app.extensionManager.setting.get('Comfy.Locale'))
     viewers.set(node, viewer)
     viewer.element.classList.add('widget-expands') // the new design gives such a widget the free height of the node
     passMiddleButtonOn(viewer.element)

@@ -113,7 +113,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser, server: ComfyServer) -> Iterator[Page]:
     """ComfyUI's page, loaded, with nothing in the way."""
-    server.post("/settings", {"Comfy.TutorialCompleted": True})
+    server.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.OnboardingCoachmarks.Seen": ["appMode"]})
     with open_page(browser, server) as page:
         yield page
 

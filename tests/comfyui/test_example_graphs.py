@@ -33,7 +33,9 @@ def test_graph_has_a_form_for_the_app_mode(path: Path) -> None:
     nodes = {node["id"]: node for node in saved["nodes"]}
     form = saved["extra"]["linearData"]
     assert form["inputs"]
-    for node_id, name in form["inputs"]:
+    described = [(name, *more) for _, name, *more in form["inputs"]]
+    assert len({str(text) for text in described}) == len(described)  # no two inputs read alike
+    for node_id, name, *_ in form["inputs"]:
         assert name in {socket["name"] for socket in nodes[node_id]["inputs"] if "widget" in socket}
     assert {nodes[node_id]["type"] for node_id in form["outputs"]} <= {
         "SaveImage",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,6 +67,19 @@ CONNECT_BLUEPRINT = """() => {
 
 GRAPH_IS_THERE = "() => app.graph.nodes.some(node => node.type.startsWith('WRBBlend'))"
 
+KNOWS_FORMS = "() => 'initialMode' in app.extensionManager.workflow.activeWorkflow"
+"""Whether the page has an app mode with the forms that the graphs describe: since 1.42."""
+
+SHOWS_APP = """() => {
+    const {activeMode, initialMode} = app.extensionManager.workflow.activeWorkflow
+    return (activeMode ?? initialMode) === 'app'
+}"""
+
+NAMES_OF_TEXTS = """async module => {
+    const {TEXTS} = await import(module)
+    return Object.entries(TEXTS).map(([language, texts]) => [language, Object.keys(texts)])
+}"""
+
 VIEWERS = "() => app.graph.nodes.filter(node => node.type === 'WRBPreviewPanorama').length"
 
 SET_VALUES = """values => {
@@ -83,14 +97,32 @@ DROP_FILE = """([canvas, content, name]) => {
 }"""
 
 
-def open_template(page: Page, name: str) -> None:
+def choose_template(page: Page, name: str) -> None:
     """Load an example graph as a user does: from the browser of templates."""
     page.get_by_role("button", name="Templates").click()
     page.get_by_text(PACK, exact=True).click()
     page.get_by_test_id(f"template-workflow-{name}").click()
     page.wait_for_function(GRAPH_IS_THERE)
+
+
+def open_template(page: Page, name: str) -> None:
+    """Load an example graph from the browser of templates, and look at it as a graph."""
+    choose_template(page, name)
     close_offer_of_models(page, name)
+    if read_saved(name)["extra"].get("linearMode") and page.evaluate(KNOWS_FORMS):
+        page.wait_for_function(SHOWS_APP)
+        page.evaluate("() => app.extensionManager.command.execute('Comfy.ToggleLinear')")
+        expect(page.get_by_test_id("queue-button")).to_be_visible()
     fit_view(page)
+
+
+def load_as_graph(page: Page, path: Path) -> dict[str, Any]:
+    """Load the page's own format of a graph, and return it as it was; it is not shown as an app."""
+    workflow = json.loads(path.read_text())
+    workflow["extra"].pop("linearMode", None)
+    page.evaluate("workflow => app.loadGraphData(workflow)", workflow)
+    page.wait_for_function("count => app.graph.nodes.length === count", arg=len(workflow["nodes"]))
+    return workflow
 
 
 def close_offer_of_models(page: Page, name: str) -> None:
@@ -166,9 +198,7 @@ def test_template_runs_and_its_picture_brings_the_graph_back(
 def test_shipped_workflow_is_what_the_page_makes_of_it(page: Page) -> None:
     """So that opening and saving it again changes nothing that counts."""
     for path in sorted((ROOT / "workflows").glob("*.json")):
-        workflow = json.loads(path.read_text())
-        page.evaluate("workflow => app.loadGraphData(workflow)", workflow)
-        page.wait_for_function("count => app.graph.nodes.length === count", arg=len(workflow["nodes"]))
+        workflow = load_as_graph(page, path)
         nodes = {node["id"]: (node["type"], node["widgets_values"]) for node in workflow["nodes"]}
         assert current_graph(page) == {"nodes": nodes, "links": sorted(workflow["links"])}
 
@@ -180,14 +210,52 @@ def test_nodes_of_the_shipped_workflows_do_not_overlap_in_the_new_design(
     try:
         with open_page(browser, server) as page:
             for path in sorted((ROOT / "workflows").glob("*.json")):
-                workflow = json.loads(path.read_text())
-                page.evaluate("workflow => app.loadGraphData(workflow)", workflow)
+                workflow = load_as_graph(page, path)
                 page.wait_for_function(ALL_ARE_DRAWN, arg=len(workflow["nodes"]))
                 expect_soon(lambda: page.evaluate(OVERLAPS), [])
                 fit_view(page)
                 take_screenshot(page, f"{path.stem} new design")
     finally:
         server.post("/settings", {"Comfy.VueNodes.Enabled": False})
+
+
+def test_graphs_that_need_no_other_models_fit_the_screen_of_a_laptop_with_texts(page: Page) -> None:
+    """Where it is drawn smaller than about 57 %, the page leaves out all texts."""
+    page.set_viewport_size({"width": 1440, "height": 810})
+    for name in ("blend_two_photos", "adjust_gap", "loop_four_photos"):
+        load_as_graph(page, ROOT / "workflows" / f"{name}.json")
+        fit_view(page)
+        assert not page.evaluate("() => app.canvas.low_quality")
+
+
+def test_first_graph_opens_as_a_form_where_the_page_has_forms(page: Page, take_screenshot: TakeScreenshot) -> None:
+    choose_template(page, "blend_two_photos")
+    if page.evaluate(KNOWS_FORMS):
+        expect(page.get_by_test_id("app-mode-widget-item")).to_have_count(4)
+        expect(page.get_by_text("Right photo", exact=True)).to_be_visible()
+        page.get_by_role("button", name="Run", exact=True).click()
+        made = page.locator("img[src*='filename=panorama']").first
+        expect(made).to_be_visible(timeout=RUN_TIMEOUT * MILLISECONDS)
+        expect(made).to_have_js_property("naturalWidth", 1080 + 720 + 1280)
+        take_screenshot(page, "app mode")
+    else:
+        expect_soon(lambda: page.evaluate("() => 'linearMode' in app.graph.extra"), False)
+        fit_view(page)
+        expect(page.get_by_test_id("queue-button")).to_be_visible()
+    assert_no_toast_came(page)
+
+
+def test_viewer_speaks_the_languages_of_the_nodes(browser: Browser, server: ComfyServer) -> None:
+    server.post("/settings", {"Comfy.Locale": "ja", "Comfy.TutorialCompleted": True})
+    try:
+        with open_page(browser, server) as page:
+            page.evaluate("() => { app.graph.clear(); app.graph.add(LiteGraph.createNode('WRBPreviewPanorama')) }")
+            expect(page.get_by_text("グラフを実行すると、パノラマがここに表示されます。")).to_be_visible()
+            texts = dict(page.evaluate(NAMES_OF_TEXTS, f"/extensions/{PACK}/viewer_texts.js"))
+    finally:
+        server.post("/settings", {"Comfy.Locale": "en"})
+    assert set(texts) == {path.name for path in (ROOT / "locales").iterdir()}
+    assert all(names == texts["en"] for names in texts.values())
 
 
 def test_blueprint_joins_what_is_connected_to_it(page: Page) -> None:
