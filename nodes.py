@@ -522,7 +522,7 @@ class WRBRestorePhotos(io.ComfyNode):
             if made.crop is None:
                 restored.append(restore_photos(image, made.blend, feather=width, detail=share))
             else:
-                crops = [other.crop for _, other, _, _ in group]
+                crops = [other.crop for _, other, _, _ in group if other.crop]
                 restored.append(restore_crops([image for image, *_ in group], crops, feather=width, detail=share))
         panoramas, masks = zip(*map(to_comfy, restored), strict=True)
         return io.NodeOutput(list(panoramas), list(masks))
