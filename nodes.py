@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from comfy_api.latest import ComfyExtension, io, ui
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from .wrb import Blend
+    from .wrb import Blend, Crop
     from .wrb.geometry import Direction
     from .wrb.painter import PhotoMode
 
@@ -48,6 +48,9 @@ MORE_IMAGES = ("images_2", "images_3", "images_4")
 
 MAX_GAP_WIDTH = 8 * 8192
 """Eight times the height of the highest photos, in px; `blend` knows the limit for the photos at hand."""
+
+MULTIPLES = ("8", "16", "32", "64")
+"""Of what models want both sides of an image to be multiples, in px."""
 
 BATCH_SIZE = 4
 """Panoramas that go through the network at once, while the memory suffices."""
@@ -79,6 +82,8 @@ class BlendWithModel:
 
     model: ModelPatcher
     blend: Blend
+    crop: Crop | None = None
+    """What the image that comes with it shows of the blend; None: the whole panorama."""
 
 
 class WRBLoadModel(io.ComfyNode):
@@ -329,6 +334,120 @@ class WRBAdjustGap(io.ComfyNode):
         return io.NodeOutput(*to_comfy(result), BlendWithModel(blend.model, result))
 
 
+class WRBCropGap(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="WRBCropGap",
+            display_name="Crop to Gap",
+            category=CATEGORY,
+            description="Cuts out the gap with a part of the photos beside it, for a model that paints it anew. "
+            "Restore Photos in Panorama puts it back.",
+            **known_to(io.Schema, search_aliases=["panorama", "inpaint", "repaint", "crop and stitch", "mask"]),
+            inputs=[
+                BlendType.Input("blend", tooltip="From Wide-Range Blend. Of a sequence, every gap gets a crop."),
+                io.Float.Input(
+                    "context",
+                    default=0.5,
+                    min=0.0,
+                    max=2.0,
+                    step=0.05,
+                    tooltip="How much of the photo on each side is shown to the model, as a multiple of the panorama's "
+                    "height.",
+                ),
+                io.Float.Input(
+                    "megapixels",
+                    default=1.0,
+                    min=0.05,
+                    max=16.0,
+                    step=0.05,
+                    tooltip="To how many megapixels the crop is scaled: 0.5 for Stable Diffusion 1.5, 1 for SDXL and "
+                    "FLUX. With detail, Restore Photos in Panorama makes it as sharp as the photos again.",
+                ),
+                io.Int.Input(
+                    "height",
+                    default=0,
+                    min=0,
+                    max=8192,
+                    step=8,
+                    tooltip="To which height in px the crop is scaled instead; with direction down, its width. 0: as "
+                    "megapixels says.",
+                ),
+                Choice(
+                    "multiple",
+                    options=list(MULTIPLES),
+                    default="16",
+                    tooltip="Both sides of the crop become multiples of so many px, as the model wants. A little more "
+                    "of the photos is shown for it; nothing is distorted.",
+                ),
+                io.Int.Input(
+                    "grow",
+                    default=16,
+                    min=0,
+                    max=1024,
+                    tooltip="How many px of the crop the mask reaches into the photos, so that the model can lead them "
+                    "over.",
+                ),
+                io.Int.Input(
+                    "feather",
+                    default=0,
+                    min=0,
+                    max=1024,
+                    tooltip="Over how many px more the mask fades out.",
+                ),
+                io.Float.Input(
+                    "max_width",
+                    default=3.0,
+                    min=1.0,
+                    max=16.0,
+                    step=0.1,
+                    tooltip="How wide a crop may be, as a multiple of its height. A wider gap gets several crops that "
+                    "overlap.",
+                    **known_to(io.Float.Input, advanced=True),
+                ),
+            ],
+            outputs=[
+                io.Image.Output(
+                    display_name="crop", tooltip="The gap between its photos, one for each gap.", is_output_list=True
+                ),
+                io.Mask.Output(display_name="mask", tooltip="1 where it is to be painted anew.", is_output_list=True),
+                BlendType.Output(display_name="blend", tooltip="For Restore Photos in Panorama.", is_output_list=True),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        blend: BlendWithModel,
+        context: float,
+        megapixels: float,
+        height: int,
+        multiple: str,
+        grow: int,
+        feather: int,
+        max_width: float,
+    ) -> io.NodeOutput:
+        from .wrb import crop_gaps
+
+        crops = crop_gaps(
+            blend.blend,
+            context=context,
+            height=height or None,
+            megapixels=megapixels,
+            multiple=int(multiple),
+            grow=grow,
+            feather=feather,
+            max_width=max_width,
+        )
+        device = model_management.intermediate_device()
+        return io.NodeOutput(
+            [crop.image.movedim(1, -1).to(device) for crop in crops],
+            # other nodes may write into the mask, whose rows are one in memory
+            [crop.mask.contiguous().to(device) for crop in crops],
+            [BlendWithModel(blend.model, blend.blend, crop) for crop in crops],
+        )
+
+
 class WRBRestorePhotos(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -336,35 +455,77 @@ class WRBRestorePhotos(io.ComfyNode):
             node_id="WRBRestorePhotos",
             display_name="Restore Photos in Panorama",
             category=CATEGORY,
-            description="Puts the photos' own pixels back into a panorama that was upscaled or repainted.",
-            **known_to(io.Schema, search_aliases=["panorama", "paste back", "composite", "original"]),
+            description="Puts the photos' own pixels back into a panorama that was upscaled or repainted, or a "
+            "repainted gap back between its photos.",
+            **known_to(
+                io.Schema, search_aliases=["panorama", "paste back", "composite", "original", "stitch", "uncrop"]
+            ),
+            is_input_list=True,
             inputs=[
                 io.Image.Input(
                     "panorama",
                     tooltip="The panorama of a Wide-Range Blend after other nodes have changed it, at any size, but "
-                    "whole and undistorted.",
+                    "whole and undistorted; or what other nodes have made of the crops of Crop to Gap, all of them.",
                 ),
-                BlendType.Input("blend", tooltip="From the Wide-Range Blend or Adjust Gap Width that made it."),
+                BlendType.Input(
+                    "blend", tooltip="From the Wide-Range Blend, Adjust Gap Width or Crop to Gap that made it."
+                ),
                 io.Int.Input(
                     "feather",
                     default=0,
                     min=0,
                     max=8192,
                     tooltip="How many px of each photo, counted from the gap, fade into the panorama as it was "
-                    "handed in. 0: the photos are put back to the edge.",
+                    "handed in; of a crop, in its own px. 0: the photos are put back to the edge.",
+                ),
+                io.Float.Input(
+                    "detail",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    optional=True,  # so that graphs made before there was a choice go on working
+                    tooltip="How much of the photos' own fine detail the gap receives beyond what it has. 1: it "
+                    "becomes as sharp as the photos. 0: it stays as it was handed in, enlarged.",
                 ),
             ],
             outputs=[
-                io.Image.Output(display_name="panorama", tooltip="The panorama with the photos, at its own size."),
-                gap_mask_output(),
+                io.Image.Output(
+                    display_name="panorama",
+                    tooltip="The panorama with the photos, at its own size; that of crops at the photos' size.",
+                    is_output_list=True,
+                ),
+                io.Mask.Output(
+                    display_name="gap",
+                    tooltip="1 where the panorama is generated, 0 where it is a photo.",
+                    is_output_list=True,
+                ),
             ],
         )
 
     @classmethod
-    def execute(cls, panorama: Tensor, blend: BlendWithModel, feather: int) -> io.NodeOutput:
-        from .wrb import restore_photos
+    def execute(
+        cls,
+        panorama: Sequence[Tensor],
+        blend: Sequence[BlendWithModel],
+        feather: Sequence[int],
+        detail: Sequence[float] = (0,),
+    ) -> io.NodeOutput:
+        from .wrb import restore_crops, restore_photos
 
-        return io.NodeOutput(*to_comfy(restore_photos(to_torch(panorama), blend.blend, feather=feather)))
+        # Every input is a list, so that the crops of a panorama come together. Short ones repeat, as in other nodes.
+        count = max(map(len, (panorama, blend, feather, detail)))
+        inputs = (repeated(values, count) for values in (map(to_torch, panorama), blend, feather, detail))
+        restored = []
+        for group in panoramas_of(list(zip(*inputs, strict=True))):
+            image, made, width, share = group[0]
+            if made.crop is None:
+                restored.append(restore_photos(image, made.blend, feather=width, detail=share))
+            else:
+                crops = [other.crop for _, other, _, _ in group if other.crop]
+                restored.append(restore_crops([image for image, *_ in group], crops, feather=width, detail=share))
+        panoramas, masks = zip(*map(to_comfy, restored), strict=True)
+        return io.NodeOutput(list(panoramas), list(masks))
 
 
 class WRBPreviewPanorama(io.ComfyNode):
@@ -399,7 +560,15 @@ class WideRangeBlendExtension(ComfyExtension):
         # on_load would be the place for the first two, but ComfyUI has called it only since later versions.
         register_model_folder()
         copy_samples()
-        return [WRBLoadModel, WRBBlend, WRBBlendSequence, WRBAdjustGap, WRBRestorePhotos, WRBPreviewPanorama]
+        return [
+            WRBLoadModel,
+            WRBBlend,
+            WRBBlendSequence,
+            WRBAdjustGap,
+            WRBCropGap,
+            WRBRestorePhotos,
+            WRBPreviewPanorama,
+        ]
 
 
 def gap_width_input() -> io.Int.Input:
@@ -481,11 +650,43 @@ def known_to(kind: Callable[..., object], **options: Any) -> dict[str, Any]:
 
 
 def blend_output() -> io.Output:
-    return BlendType.Output(display_name="blend", tooltip="For Adjust Gap Width and Restore Photos in Panorama.")
+    return BlendType.Output(
+        display_name="blend", tooltip="For Adjust Gap Width, Crop to Gap and Restore Photos in Panorama."
+    )
 
 
 def gap_mask_output() -> io.Mask.Output:
     return io.Mask.Output(display_name="gap", tooltip="1 where the panorama is generated, 0 where it is a photo.")
+
+
+def repeated(values: Iterable[Any], count: int) -> list[Any]:
+    """That many of a list, the last one again where there are fewer: as ComfyUI does for nodes that take no lists."""
+    values = list(values)
+    return values + values[-1:] * (count - len(values))
+
+
+def panoramas_of(
+    changed: Sequence[tuple[Tensor, BlendWithModel, int, float]],
+) -> list[list[tuple[Tensor, BlendWithModel, int, float]]]:
+    """Whole panoramas, each by itself, and crops, together with those beside them in the list that are of the same one.
+
+    A crop that comes again begins the next panorama.
+    """
+    groups: list[list[tuple[Tensor, BlendWithModel, int, float]]] = []
+    for one in changed:
+        crop, group = one[1].crop, groups[-1] if groups else []
+        others = [other.crop for _, other, _, _ in group]
+        if (
+            crop
+            and others
+            and others[0]
+            and others[0].blend is crop.blend
+            and all(other is not crop for other in others)
+        ):
+            group.append(one)
+        else:
+            groups.append([one])
+    return groups
 
 
 def read_gap_widths(text: str) -> list[int]:

@@ -3,6 +3,9 @@
 Photos are cut in three, and their middle is generated from the two sides. Of it and of the true middle, the energy in
 each octave of frequencies is compared: 0 dB is as sharp as the photo. Photos lower than the height are left out, as
 enlarged ones would be as empty of detail as a gap without.
+
+With `--repainted 512`, the true middle at that height takes the place of what the network drew, as a perfect model
+would repaint it, and is sharpened as `restore_crops` does it.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from wrb.network.config import COLUMN_WIDTH, IMAGE_SIZE
 from wrb.painter import without_fringe
 from wrb.poisson import meet_edges
 from wrb.resampling import resize
+from wrb.restore import join_gap
 
 OCTAVES = 5
 
@@ -37,6 +41,9 @@ def main() -> None:
     parser.add_argument("photos", type=Path, help="a folder of photos")
     parser.add_argument("--height", type=int, default=1024, help="to which photos are scaled down (default: 1024)")
     parser.add_argument("--weights", type=Path, help="of the generator (default: the built-in model)")
+    parser.add_argument(
+        "--repainted", type=int, metavar="HEIGHT", help="sharpen the true middle at that height instead"
+    )
     parser.add_argument("--threads", type=int, help="on a machine that does other work too, 1 varies least")
     options = parser.parse_args()
     if options.threads:
@@ -52,7 +59,7 @@ def main() -> None:
         if photo.shape[-2] < options.height:
             continue
         photo = resize(photo, options.height, round(photo.shape[-1] * options.height / photo.shape[-2]))
-        decibels, durations = compare(generator, photo)
+        decibels, durations = compare(generator, photo, options.repainted)
         for table, row in zip(tables, decibels, strict=True):
             table.append(row)
         for column, duration in zip(seconds, durations, strict=True):
@@ -72,8 +79,10 @@ def _in_columns(decibels: list[float]) -> str:
 
 
 @torch.inference_mode()
-def compare(generator: Generator, photo: Tensor) -> tuple[list[list[float]], list[float]]:
+def compare(generator: Generator, photo: Tensor, repainted: int | None) -> tuple[list[list[float]], list[float]]:
     """Octaves of the middle of a photo, (1 3 h w), scaled up and with detail, beside the true ones.
+
+    `repainted` is the height of the true middle that takes the place of the network's drawing; None: it draws.
 
     Returns:
         Both rows of decibels, and the seconds of the network, of scaling up and of detail.
@@ -82,9 +91,22 @@ def compare(generator: Generator, photo: Tensor) -> tuple[list[list[float]], lis
     gap_width = min(width - 2 * (width // 3), height)
     side = (width - gap_width) // 2
     left, middle, right = photo.split([side, gap_width, width - gap_width - side], dim=-1)
-    drawn, network_seconds = _timed(lambda: draw_gap(generator, left, right, gap_width))
+
+    def draw() -> Tensor:
+        if repainted:
+            return resize(middle, repainted, round(gap_width * repainted / height))
+        return draw_gap(generator, left, right, gap_width)
+
+    def detail() -> Tensor:
+        if not repainted:
+            return add_detail(drawn, left, right, gap_width)
+        gap = plain.clone()
+        join_gap(gap, left, right, repainted, 1, "right")
+        return gap
+
+    drawn, network_seconds = _timed(draw)
     plain, plain_seconds = _timed(lambda: resize(drawn, height, gap_width))
-    detailed, detail_seconds = _timed(lambda: add_detail(drawn, left, right, gap_width))
+    detailed, detail_seconds = _timed(detail)
     truth = octaves(middle[0])
     gaps = (meet_edges(gap, left[..., -1:], right[..., :1]).clamp(0, 1)[0] for gap in (plain, detailed))
     decibels = [(10 * (octaves(gap) / truth).log10()).tolist() for gap in gaps]

@@ -8,9 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from PIL import Image, ImageOps
-from torch import Tensor
 
-from wrb import blend, blend_sequence, load_generator
+from wrb import Crop, blend, blend_sequence, crop_gaps, load_generator
 from wrb.images import to_image, to_tensor
 
 ROOT = Path(__file__).parents[1]
@@ -41,10 +40,10 @@ def stack(rows: list[Image.Image]) -> Image.Image:
     return sheet
 
 
-def show_mask(panorama: Image.Image, gap_mask: Tensor) -> Image.Image:
-    """A panorama with white over it where the first mask of (b h w) is 1, so that a little of it shines through."""
-    mask = Image.fromarray((gap_mask[0] * 255 * MASK_OPACITY).byte().numpy())
-    return Image.composite(Image.new("RGB", panorama.size, "white"), panorama, mask)
+def show_crop(crop: Crop) -> Image.Image:
+    """A crop with white over it where its mask is 1, so that a little of it shines through."""
+    shown, mask = to_image(crop.image[0]), Image.fromarray((crop.mask[0] * 255 * MASK_OPACITY).byte().numpy())
+    return Image.composite(Image.new("RGB", shown.size, "white"), shown, mask)
 
 
 def main() -> None:
@@ -57,15 +56,17 @@ def main() -> None:
     after = to_image(panorama.panorama[0])
     wider = to_image(panorama.with_gap_width(2 * SIZE).panorama[0])
     photos = [left, right, read_square("wrb_sample_tea_gardens.jpg", "left"), ImageOps.mirror(right)]
-    loop = to_image(blend_sequence(generator, [to_tensor(photo)[None] for photo in photos], loop=True).panorama[0])
+    made_loop = blend_sequence(generator, [to_tensor(photo)[None] for photo in photos], loop=True)
+    loop = to_image(made_loop.panorama[0])
     half = loop.width // 2
     thumbnails = {
         "blend_two_photos": [before, after],
         "adjust_gap": [after, wider],
         "loop_four_photos": [loop.crop((0, 0, half, SIZE)), loop.crop((half, 0, loop.width, SIZE))],
-        # What the models of these two make would not show at this size, and is not the built-in model's.
+        # What the models of these make would not show at this size, and is not the built-in model's.
         "upscale_and_restore": [after.reduce(2), after],
-        "repaint_gap": [after, show_mask(after, panorama.gap_mask)],
+        "repaint_gap": [after, show_crop(crop_gaps(panorama, height=SIZE)[0])],
+        "repaint_loop": [loop.crop((0, 0, half, SIZE)), *map(show_crop, crop_gaps(made_loop, height=SIZE)[-1:])],
     }
     for name, rows in thumbnails.items():
         stack(rows).save(ROOT / "workflows" / f"{name}.jpg", quality=88)

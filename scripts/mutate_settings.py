@@ -38,12 +38,20 @@ CONSTANTS = {
     "wrb/detail/cross_dissolve.py": ("NEGLIGIBLE_WEIGHT",),
     "wrb/detail/low_frequencies.py": ("NUM_OCTAVES",),
     "wrb/detail/high_frequencies.py": ("BAND_PIXELS",),
+    "wrb/detail/sharpening.py": (
+        *("TEXTURE_WEIGHT", "TEXTURE_WINDOW", "MOST_GAIN", "SOFTNESS"),
+        *("COARSEST_DETAIL", "RESOLUTION_STEP"),
+    ),
+    "wrb/crop.py": ("OVERLAP",),
     "wrb/geometry.py": ("NARROWEST_GAP", "WIDEST_GAP"),
     "wrb/restore.py": ("DISTORTION",),
 }
 """Numbers that are no settings of the detail, beside their users."""
 
-TESTS = ("tests/detail", *(f"tests/test_{name}.py" for name in ("painter", "poisson", "geometry", "blend", "restore")))
+TESTS = (
+    "tests/detail",
+    *(f"tests/test_{name}.py" for name in ("painter", "poisson", "geometry", "blend", "restore", "crop")),
+)
 
 PINS = ("-k", "not pin")
 """Leaves out the tests that compare with the pinned picture."""

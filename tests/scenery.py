@@ -22,3 +22,16 @@ def layers(height, width, *, skyline, sea=False):
     noise = (scenery(height, width, roughness=0.3 if sea else 1.0)[0] - 0.5) * 0.6
     image = torch.where(row < skyline, sky.expand(3, height, width), ground + noise.mean(0, keepdim=True))
     return image[None].clamp(0, 1)
+
+
+def rough_ground(height, width):
+    """Ground with texture down to single pixels, and above it a plain sky, (1 3 h w)."""
+    image = torch.zeros(1, 3, height, width)
+    size, amplitude = 4, 0.15
+    while size <= height:
+        noise = torch.rand(1, 1, size, max(2, size * width // height)) - 0.5
+        image += amplitude * F.interpolate(noise, (height, width), mode="bicubic")
+        size, amplitude = 2 * size, 0.8 * amplitude
+    row = torch.linspace(0, 1, height)[:, None]
+    ground = (8 * (row - 0.4)).clamp(0, 1)
+    return ((0.7 - 0.3 * ground) + image * ground).clamp(0, 1)

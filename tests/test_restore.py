@@ -2,6 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from tests.scenery import rough_ground
 from wrb import blend, blend_sequence, restore_photos
 from wrb.resampling import resize
 
@@ -88,6 +89,18 @@ def test_a_feathered_photo_passes_into_what_was_handed_in(made):
     torch.testing.assert_close(feathered[..., 179], handed_in[..., 179], atol=2e-3, rtol=0)
     torch.testing.assert_close(feathered[..., 300], handed_in[..., 300], atol=2e-3, rtol=0)
     assert torch.equal(feathered[..., 330:], kept[..., 330:])
+
+
+def test_detail_makes_good_what_an_upscaler_left_soft(generator):
+    left, middle, right = rough_ground(512, 1200).split([400, 400, 400], dim=-1)
+    made = blend(generator, left, right, 400)
+    painted = torch.cat([left, middle, right], dim=-1)
+    handed_in = resize(resize(painted, 256, 600), 512, 1200)
+    plain, sharp = (restore_photos(handed_in, made, detail=detail).panorama[..., 400:-400] for detail in (0, 1))
+    finest = [image - resize(resize(image, 256, 200), 512, 400) for image in (middle, plain, sharp)]
+    truth, soft, restored = (image.square().mean() for image in finest)
+    assert soft < 0.1 * truth and 0.5 < restored / truth < 2
+    assert torch.equal(restore_photos(handed_in, made).panorama[..., 400:-400], plain)
 
 
 def test_a_loop_is_closed_again_where_an_upscaler_broke_it(generator):
@@ -188,6 +201,7 @@ def test_gradients_are_not_recorded(made):
         ((1, 3, 1, 2), {}, "a panorama of 2×1 px leaves no pixel"),
         ((1, 2, 64, 190), {}, r"panorama is \(1, 2, 64, 190\)"),
         ((1, 3, 64, 190), {"feather": -1}, "feather is -1 px"),
+        ((1, 3, 64, 190), {"detail": 1.1}, "detail is 1.1; it goes from 0"),
     ],
 )
 def test_what_cannot_be_restored_is_refused(made, size, options, message):

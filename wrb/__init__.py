@@ -9,6 +9,7 @@ Lu, Chang and Chiu, "Bridging the Visual Gap: Wide-Range Image Blending", CVPR 2
 """
 
 from .blend import Blend, blend
+from .crop import Crop, crop_gaps, restore_crops
 from .detail import DetailSettings
 from .network.config import GeneratorConfig
 from .network.generator import Generator
@@ -18,12 +19,15 @@ from .sequence import blend_sequence
 
 __all__ = [
     "Blend",
+    "Crop",
     "DetailSettings",
     "Generator",
     "GeneratorConfig",
     "blend",
     "blend_sequence",
+    "crop_gaps",
     "load_generator",
+    "restore_crops",
     "restore_photos",
     "save_generator",
 ]

@@ -186,6 +186,13 @@ Give the same photos, --gap, --loop and --direction as when it was made.""",
         metavar="PX",
         help="how far each photo passes into the changed panorama towards a gap (default: 0)",
     )
+    parser.add_argument(
+        "--detail",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="of the photos' own detail that gaps receive beyond what they have, 0 to 1 (default: 0)",
+    )
     _add_output(parser)
     options = parser.parse_intermixed_args(arguments)
     for path in (options.panorama, *options.photos):
@@ -198,7 +205,12 @@ Give the same photos, --gap, --loop and --direction as when it was made.""",
         require_room(path, panorama.shape[-1], panorama.shape[-2])
         require_writable(path)
     restored, layout = put_back(
-        panorama, PhotoFiles(options.photos), layout, direction=options.direction, feather=options.feather
+        panorama,
+        PhotoFiles(options.photos),
+        layout,
+        direction=options.direction,
+        feather=options.feather,
+        detail=options.detail,
     )
     gap_mask = transposed(layout.gap_mask(restored), options.direction)
     _write(transposed(restored, options.direction), gap_mask, options.output, options)

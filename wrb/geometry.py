@@ -164,6 +164,15 @@ class Layout:
         """For every gap the numbers of the photos left and right of it."""
         return [(gap, (gap + 1) % len(self.photo_widths)) for gap in range(len(self.gap_widths))]
 
+    def is_between_gaps(self, photo: int) -> bool:
+        """Whether that photo has a gap on both sides."""
+        return self.loop or 0 < photo < len(self.photo_widths) - 1
+
+    @property
+    def gaps(self) -> list[slice]:
+        """The columns of every gap."""
+        return [slice(start, end) for start, end in zip(self._edges[1::2], self._edges[2::2], strict=False)]
+
     def split(self, panorama: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """The photos and the gaps of a panorama, (… h w), as views."""
         parts = panorama.split(self._part_widths, dim=-1)

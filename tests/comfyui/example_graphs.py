@@ -8,21 +8,20 @@ from typing import Any
 from tests.comfyui.server import ROOT, Graph
 
 CHECKPOINT = "tiny_inpainting.ckpt"
-"""What the fixture `example_files` makes; as little as it takes to run repaint_gap on a CPU."""
+"""What the fixture `example_files` makes; as little as it takes to run the graphs that repaint on a CPU."""
 
 PHOTO_SIZE = 96, 64
 """Width and height of the small photos that the fixture `example_files` puts into ComfyUI's input folder."""
 
 SMALL_PHOTOS = {"2": {"image": "small/left.png"}, "3": {"image": "small/right.png"}}
 
-CROP = {"width": 96, "height": 64}
+REPAINTING: dict[str, dict[str, Any]] = {"7": {"height": 64}, "8": {"ckpt_name": CHECKPOINT}, "12": {"steps": 2}}
+"""The crops at the small photos' own height."""
 
 QUICK: dict[str, dict[str, dict[str, Any]]] = {
     "upscale_and_restore": SMALL_PHOTOS,
-    "repaint_gap": {
-        **SMALL_PHOTOS,
-        **{"4": CROP, "5": CROP, "6": {"gap_width": 64}, "8": {"ckpt_name": CHECKPOINT}, "12": {"steps": 2}},
-    },
+    "repaint_gap": {**SMALL_PHOTOS, **REPAINTING},
+    "repaint_loop": {**SMALL_PHOTOS, "4": {"image": "small/left.png"}, **REPAINTING},
 }
 """By graph and node id, values of widgets with which the graphs that need further models run in seconds on a CPU."""
 

@@ -90,23 +90,47 @@ def test_photos_are_back_after_an_upscale_model(server: ComfyServer, example_fil
     assert_is_generated(restored[:, gap])
 
 
-def test_gap_alone_is_repainted(server: ComfyServer, example_files: None) -> None:
+def is_noise(painted: np.ndarray) -> np.ndarray:
     """The checkpoint paints noise where it may, and coarse squares of 8 px elsewhere: nodes_tiny_checkpoint.py."""
+    return (painted == 0) | (painted == 255)
+
+
+def test_gap_alone_is_repainted(server: ComfyServer, example_files: None) -> None:
     graph = read_workflow("repaint_gap")
-    graph["plain"] = {"class_type": "SaveImage", "inputs": {"images": ["13", 0], "filename_prefix": "plain"}}
+    graph["painted"] = {"class_type": "SaveImage", "inputs": {"images": ["13", 0], "filename_prefix": "painted"}}
     run = server.run(graph)
-    restored, plain = run.picture("16"), run.picture("plain")
+    restored, painted = run.picture("16"), run.picture("painted")
     width, height = PHOTO_SIZE
-    overlap = graph["7"]["inputs"]["expand"]
+    overlap, context = graph["7"]["inputs"]["grow"], height // 2
     assert overlap == graph["14"]["inputs"]["feather"]
-    assert restored.shape == plain.shape == (height, 2 * width + height, 3)
-    gap = slice(width, width + height)
-    repainted = slice(width - overlap, width + height + overlap)
-    left, right = read_small(server, "left")[:, : width - overlap], read_small(server, "right")[:, overlap:]
-    for photo, place in ((left, slice(repainted.start)), (right, slice(repainted.stop, None))):
-        np.testing.assert_array_equal(restored[:, place], photo)
-        squares = photo[::8, ::8].repeat(8, axis=0).repeat(8, axis=1)
-        assert np.abs(plain[:, place] - 255 * 3 * np.tanh(squares / 255 / 3)).max() <= 2
-    is_noise = (plain[:, repainted] == 0) | (plain[:, repainted] == 255)
-    assert is_noise.mean() > 0.5
-    assert np.abs(np.diff(restored[:, gap].astype(float), axis=0)).mean() > 5
+    assert painted.shape == (height, 2 * context + height, 3)
+    assert restored.shape == (height, 2 * width + height, 3)
+    left, right = read_small(server, "left"), read_small(server, "right")
+    np.testing.assert_array_equal(restored[:, : width - overlap], left[:, : width - overlap])
+    np.testing.assert_array_equal(restored[:, overlap - width :], right[:, overlap:])
+    beside = left[:, width - context : width - overlap]
+    squares = beside[::8, ::8].repeat(8, axis=0).repeat(8, axis=1)
+    assert np.abs(painted[:, : context - overlap] - 255 * 3 * np.tanh(squares / 255 / 3)).max() <= 2
+    assert is_noise(painted[:, context - overlap : overlap - context]).mean() > 0.5
+    gap = restored[:, width:-width].astype(float)
+    assert np.abs(np.diff(gap, axis=0)).mean() > 5
+
+
+def test_every_gap_of_a_loop_is_repainted(server: ComfyServer, example_files: None) -> None:
+    graph = read_workflow("repaint_loop")
+    graph["blended"] = {"class_type": "SaveImage", "inputs": {"images": ["6", 0], "filename_prefix": "blended"}}
+    run = server.run(graph)
+    restored, blended = run.picture("16").astype(float), run.picture("blended")
+    width, height = PHOTO_SIZE
+    overlap = graph["7"]["inputs"]["grow"]
+    assert restored.shape == blended.shape == (height, 3 * (width + height), 3)
+    left, right = read_small(server, "left"), read_small(server, "right")
+    for number, photo in enumerate((left, right, left)):
+        start = number * (width + height)
+        kept = slice(start + overlap, start + width - overlap)
+        np.testing.assert_array_equal(restored[:, kept], photo[:, overlap:-overlap])
+        gap = slice(start + width, start + width + height)
+        assert np.abs(np.diff(restored[:, gap], axis=0)).mean() > 5
+        assert np.abs(restored[:, gap] - blended[:, gap]).mean() > 10
+    steps = np.abs(np.roll(restored, -1, axis=1) - restored).mean(axis=(0, 2))
+    assert steps[-1] <= 1.25 * steps[-height:-1].max()  # no more than from one square of the noise to the next

@@ -17,7 +17,7 @@ import torch
 from tests.comfyui.api_graphs import blend_graph, columns_of_gaps, save, save_mask, sequence_graph, wait_for_cancel
 from tests.comfyui.conftest import assert_is_generated
 from tests.comfyui.example_graphs import read_workflow
-from tests.comfyui.server import COMFYUI, PACK, ROOT, ComfyServer, Event, Run
+from tests.comfyui.server import COMFYUI, PACK, ROOT, ComfyServer, Event, Graph, Run
 from tests.comfyui.waiting import RUN_TIMEOUT
 from tests.conftest import MakeGenerator
 from wrb.network.weights import save_generator
@@ -30,6 +30,7 @@ NODES = {
     "WRBBlend": "Wide-Range Blend",
     "WRBBlendSequence": "Wide-Range Blend (Sequence)",
     "WRBAdjustGap": "Adjust Gap Width",
+    "WRBCropGap": "Crop to Gap",
     "WRBRestorePhotos": "Restore Photos in Panorama",
     "WRBPreviewPanorama": "Preview Panorama",
 }
@@ -359,6 +360,66 @@ def test_photos_are_back_in_a_sequence_with_other_gaps(server: ComfyServer) -> N
     assert restored.shape == (2 * 64 + round(96 / 50 * 80) + 3 * 36, 96, 3)
     np.testing.assert_array_equal(restored[:64], photo)
     np.testing.assert_array_equal(restored[100:164], photo)
+
+
+def crop_graph(blend: tuple[str, int], **crop: Any) -> Graph:
+    """Crops of a blend, their colours inverted, back into the panorama."""
+    return {
+        "crop": {
+            "class_type": "WRBCropGap",
+            "inputs": {"blend": list(blend), "context": 0.5, "megapixels": 1, "height": 64, "multiple": "8"}
+            | {"grow": 0, "feather": 0, "max_width": 3}
+            | crop,
+        },
+        "repainted": {"class_type": "ImageInvert", "inputs": {"image": ["crop", 0]}},
+        "restore": {
+            "class_type": "WRBRestorePhotos",
+            "inputs": {"panorama": ["repainted", 0], "blend": ["crop", 2], "feather": 0, "detail": 1},
+        },
+    }
+
+
+@pytest.mark.parametrize("direction", ["right", "down"])
+def test_crops_of_all_gaps_come_back_in_one_panorama(server: ComfyServer, direction: str) -> None:
+    """Three gaps, of which the last, that closes the loop, is wider than a crop may be."""
+    graph = sequence_graph(batch=2, gap_widths="30, 40, 300", loop=True, direction=direction)
+    graph |= crop_graph(("blend", 2), max_width=2)
+    save(graph, "save crops", ("crop", 0))
+    save_mask(graph, "masks", ("crop", 1))
+    save(graph, "save restored", ("restore", 0))
+    save(graph, "save left", ("left", 0))
+    run = server.run(graph)
+    assert len(run.outputs["save crops"]["images"]) == len(run.outputs["masks"]["images"]) > 3
+    photo, blended, restored = (run.picture(name) for name in ("save left", "save", "save restored"))
+    if direction == "down":
+        photo, blended, restored = (image.swapaxes(0, 1) for image in (photo, blended, restored))
+    across, along = photo.shape[:2]
+    assert restored.shape == blended.shape
+    np.testing.assert_array_equal(restored[:, :along], photo)
+    np.testing.assert_array_equal(restored[:, along + 30 : 2 * along + 30], photo)
+    for gap in (slice(along, along + 30), slice(2 * along + 30, 2 * along + 70), slice(-300, None)):
+        assert np.abs(restored[:, gap].astype(float) - blended[:, gap]).mean() > 5
+
+
+def test_several_blends_and_versions_of_their_crops_are_kept_apart(server: ComfyServer) -> None:
+    graph = blend_graph(batch=2, gap_width=40)
+    graph |= crop_graph(("blend", 2))
+    graph["adjust"] = {"class_type": "WRBAdjustGap", "inputs": {"blend": ["crop", 2], "gap_width": 50}}
+    graph["crop again"] = {"class_type": "WRBCropGap", "inputs": graph["crop"]["inputs"] | {"blend": ["adjust", 2]}}
+    graph["whole"] = {
+        "class_type": "WRBRestorePhotos",
+        "inputs": {"panorama": ["adjust", 0], "blend": ["adjust", 2], "feather": 0},
+    }
+    graph["again"] = {
+        "class_type": "WRBRestorePhotos",
+        "inputs": {"panorama": ["crop again", 0], "blend": ["crop again", 2], "feather": 0},
+    }
+    for name in ("restore", "whole", "again"):
+        save(graph, f"save {name}", (name, 0))
+    run = server.run(graph)
+    for name, gap_width in (("restore", 40), ("whole", 50), ("again", 50)):
+        assert len(run.outputs[f"save {name}"]["images"]) == 2
+        assert run.picture(f"save {name}").shape == (64, 2 * 96 + gap_width, 3)
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,7 @@ def current_graph(page: Page) -> dict[str, Any]:
         ("loop_four_photos", [1080 + 1280 + 1080 + 1280 + 4 * 720, 720]),
         ("upscale_and_restore", [2 * (96 + 64 + 96), 2 * 64]),
         ("repaint_gap", [96 + 64 + 96, 64]),
+        ("repaint_loop", [3 * (96 + 64), 64]),
     ],
 )
 @pytest.mark.usefixtures("example_files")

@@ -5,5 +5,6 @@
 
 from .pipeline import add_detail
 from .settings import DetailSettings, PyramidLevel
+from .sharpening import sharpen
 
-__all__ = ["DetailSettings", "PyramidLevel", "add_detail"]
+__all__ = ["DetailSettings", "PyramidLevel", "add_detail", "sharpen"]

@@ -31,6 +31,9 @@ class Contribution:
     weight: Tensor
     """Of the photo at every place, (h w) in 0..1. Both photos' weights add up to 1."""
 
+    gain: Tensor | None = None
+    """By what its high frequencies are multiplied beside, (h w); None: by 1."""
+
 
 Contributions = tuple[Contribution, Contribution]
 """Of the left and of the right photo."""

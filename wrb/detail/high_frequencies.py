@@ -228,6 +228,8 @@ def _of_tiles(contribution: Contribution, grid: TileGrid) -> Tensor:
     other, for the tiles and those beyond the ends: (2 i+2 j+2)."""
     weight = contribution.weight
     amplitude = weight * (weight.square() + (1 - weight).square()).rsqrt()
+    if contribution.gain is not None:
+        amplitude *= contribution.gain
     offset = (contribution.offset * grid.tile_width).round()
     return F.pad(torch.stack([offset, amplitude]), (1, 1, 1, 1), mode="replicate")
 

@@ -97,7 +97,7 @@ def _write_gap(
         num_photo_cells(photo.shape[-1], max(height, width), cell_width, settings) for photo in (left, right)
     )
     left_width, right_width = round(left_cells * cell_width), round(right_cells * cell_width)
-    left, right = _right_end(left, left_width), _left_end(right, right_width)
+    left, right = right_end(left, left_width), left_end(right, right_width)
 
     def at_network_size(image: Tensor, num_cells: int) -> Tensor:
         return resample(image[None], IMAGE_SIZE, num_cells * IMAGE_SIZE // num_rows)[0]
@@ -178,12 +178,12 @@ def _layer_at_end(photo: Tensor) -> Tensor:
     return photo if depth == 1 else photo[..., -max(1, round(depth * square.shape[-1])) :]
 
 
-def _right_end(photo: Tensor, width: int) -> Tensor:
+def right_end(photo: Tensor, width: int) -> Tensor:
     """The last columns of a photo, (3 h width); where it is narrower, it is reflected."""
-    return photo[..., -width:] if photo.shape[-1] >= width else _left_end(photo.flip(-1), width).flip(-1)
+    return photo[..., -width:] if photo.shape[-1] >= width else left_end(photo.flip(-1), width).flip(-1)
 
 
-def _left_end(photo: Tensor, width: int) -> Tensor:
+def left_end(photo: Tensor, width: int) -> Tensor:
     """The first columns, likewise."""
     if photo.shape[-1] >= width:
         return photo[..., :width]
