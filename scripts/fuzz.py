@@ -40,8 +40,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from wrb import Blend, Generator, GeneratorConfig, blend, blend_sequence, restore_photos
+from wrb.colours import srgb_profile
 from wrb.files import accept_any_text
-from wrb.images import read_image, srgb_profile, upright_size
+from wrb.images import read_image, upright_size
 from wrb.network.weights import CONFIG_KEY, FIRST_KEY, WeightsError, read_weights
 
 CHUNK = 5000
