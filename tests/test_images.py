@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +29,8 @@ from wrb.images import (
     upright_size,
     write_image,
 )
+
+ROOT = Path(__file__).parents[1]
 
 YCBCR = pytest.param(
     "YCbCr",
@@ -90,6 +95,17 @@ class TestOddMetadata:
         path = tmp_path / f"photo.{extension}"
         Image.new("RGB", (6, 4)).save(path, exif=b"Exif\0\0" + block)
         assert read_image(path).shape[:1:-1] == upright_size(path) == size
+
+    def test_pillow_does_not_warn_of_it_without_a_name(self, tmp_path: Path) -> None:
+        path = tmp_path / "photo.jpg"
+        Image.new("RGB", (6, 4)).save(path, exif=b"Exif\0\0" + IGNORED["cut short in its tag"])
+        program = (
+            "import sys; from pathlib import Path; from wrb.images import read_image; read_image(Path(sys.argv[1]))"
+        )
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-c", program, path]
+        finished = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=True)
+        assert finished.stderr == ""
 
     @pytest.mark.parametrize("orientation", range(1, 9))
     def test_all_orientations_are_those_of_the_standard(self, orientation: int, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ LIMIT_VARIABLE = "WRB_MAX_MEGAPIXELS"
 PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = 2**26, 2**28
 """Bytes of text or of a colour profile in a PNG, unpacked. Pillow refuses a photo with a profile of 1 MB."""
 
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # what is too large is refused, by name
+warnings.filterwarnings("ignore", module=r"PIL\.")  # of metadata, which name no file; what is too large is refused
 
 with suppress(ImportError):
     import pillow_heif
