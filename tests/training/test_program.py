@@ -23,6 +23,7 @@ def test_a_mistake_is_told_in_a_line() -> None:
         raise KeyError("a fault of the program")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["self_reconstruction", "fine_tuning", "pairs", "evaluate", "sheet", "segmentation"])
 def test_every_program_tells_it_so(name: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", f"training.{name}", "--photos", tmp_path / "none", "--out", tmp_path / "out.png"]
