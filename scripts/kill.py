@@ -5,7 +5,7 @@
 
 `convert`, a panorama of three photos and a run on two folders are each started and killed (signal 9) that many times.
 After each kill every file under its final name must be whole. In the end an undisturbed run goes on from there, and all
-files must be there.
+files must be there, and no hidden one that a killed process left half written.
 
 With `--training`, a first stage on made photos is killed that many times instead, half of them while it writes a
 checkpoint, and each time goes on from what is there; a few starts more find the disk full at a random moment. What it
@@ -75,6 +75,10 @@ class Work:
                 with Image.open(path) as image:
                     image.load()
         return len(present)
+
+    def leftovers(self) -> set[Path]:
+        """Hidden files, half written, in the folders of its files."""
+        return {path for output in self.outputs for path in output.parent.glob(".*.partial.*")}
 
 
 @dataclass(frozen=True)
@@ -199,19 +203,21 @@ def main() -> int:
         for name, work in works(Path(folder)).items():
             duration = timed(work)
             unfinished, faults = 0, 0
+            leftovers: set[Path] = set()
             for _ in range(options.times):
                 for path in work.outputs if random.random() < 0.5 else ():
                     path.unlink(missing_ok=True)
                 unfinished += kill(work, random.uniform(0, 1.1 * duration))
                 faults += not passes(work.require_whole)
+                leftovers |= work.leftovers()
             for path in work.outputs[::2]:
                 path.unlink(missing_ok=True)
             timed(work)
-            complete = work.require_whole() == len(work.outputs)
+            complete = work.require_whole() == len(work.outputs) and not work.leftovers()
             found += faults + (not complete)
             sys.stdout.write(
                 f"{name}: killed {unfinished} of {options.times} times before its end, {faults} half files, "
-                f"{'complete' if complete else 'not complete'} in the end\n"
+                f"{'complete' if complete else 'not complete'} and rid of {len(leftovers)} leftovers in the end\n"
             )
     return 1 if found else 0
 

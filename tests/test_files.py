@@ -12,7 +12,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from wrb.files import accept_any_text, read_text, replacing, text_of, write_tensors, write_text
+from wrb.files import (
+    accept_any_text,
+    read_text,
+    remove_partial_files,
+    replacing,
+    require_writable,
+    text_of,
+    write_tensors,
+    write_text,
+)
 
 ROOT = Path(__file__).parents[1]
 NAMES = "Zürich\n山の湖\n"
@@ -75,6 +84,35 @@ def test_a_text_that_cannot_be_written_leaves_the_one_before(tmp_path: Path, mon
         partial.write_bytes(b"half")
         raise ValueError
     assert [(file, file.read_bytes()) for file in tmp_path.iterdir()] == [(path, b"before")]
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    program = """if True:
+        import os, sys
+        from pathlib import Path
+        from wrb.files import replacing
+        with replacing(Path(sys.argv[1])) as partial:
+            print(partial.name, flush=True)
+            sys.stdin.readline()
+            os._exit(0)  # as if killed
+    """
+    command = [sys.executable, "-c", program, tmp_path / "panorama.png"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, env=environment, encoding="utf-8", **pipes) as process:
+        assert process.stdin and process.stdout
+        partial = tmp_path / process.stdout.readline().rstrip("\n")
+        on_another_machine = partial.name.replace(partial.name.split(".")[2].split("-")[0], "0" * 8)
+        others = [".mine.png", ".mine.partial.png", "photo.1.partial.png", on_another_machine]
+        for name in others:
+            (tmp_path / name).touch()
+        require_writable(tmp_path / "next.png")
+        assert {path.name for path in tmp_path.iterdir()} == {*others, partial.name}, "it is still written"
+        process.communicate("\n")
+    require_writable(tmp_path / "next.png")
+    assert {path.name for path in tmp_path.iterdir()} == set(others)
+    remove_partial_files(tmp_path)  # of a folder of its own
+    assert {path.name for path in tmp_path.iterdir()} == {".mine.png", "photo.1.partial.png"}
 
 
 def test_a_full_disk_leaves_the_tensors_before_and_is_an_error_of_the_system(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -45,7 +46,27 @@ def test_the_command_counts_and_names_what_it_finds(tmp_path: Path) -> None:
     assert finished.stdout.endswith("0 findings\n")
 
 
-def test_a_crash_is_a_finding_and_the_rest_is_worked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_found_is_printed_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    printed = []
+
+    def case(random: np.random.Generator, folder: Path) -> str:
+        printed.append(capsys.readouterr().out)
+        raise RuntimeError("a fault")
+
+    monkeypatch.setitem(fuzz.CASES, "images", case)
+    monkeypatch.setattr(fuzz.faulthandler, "dump_traceback_later", lambda *_, **__: None)
+    fuzz.work("images", 0, 3, 5, str(tmp_path))
+    assert printed[0] == ""
+    assert printed[1].startswith("images 3: Traceback")
+    assert printed[1].endswith("RuntimeError: a fault\n\n")
+    assert json.loads((tmp_path / "report").read_text())["counts"] == {"found": 2}
+
+
+def test_a_crash_is_a_finding_and_the_rest_is_worked_through(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     class Process:
         """Dies of its second input."""
 
@@ -55,12 +76,12 @@ def test_a_crash_is_a_finding_and_the_rest_is_worked_through(monkeypatch: pytest
             self.report = Path(args[-1]) / "report"
 
         def start(self) -> None:
-            self.report.write_text('{"counts": {"read": 1}, "findings": [], "slowest": 0, "memory": 0, "next": 1}')
+            self.report.write_text('{"counts": {"read": 1}, "slowest": 0, "memory": 0, "next": 1}')
 
         def join(self) -> None:
             pass
 
     monkeypatch.setattr(fuzz.multiprocessing, "get_context", lambda name: type("", (), {"Process": Process}))
     chunk = fuzz.run_chunk("images", 0, 0, 9)
-    assert chunk["findings"] == ["images 1: the process ended with -11"]
+    assert capsys.readouterr().out == "images 1: the process ended with -11\n"
     assert (chunk["next"], chunk["counts"]) == (2, {"read": 1, "found": 1})

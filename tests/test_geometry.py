@@ -45,6 +45,7 @@ def test_grey_is_repeated_and_transparency_laid_over_black():
         (torch.rand(0, 3, 8, 8), "left is empty"),
         (torch.rand(1, 3, 0, 8), "left is empty"),
         (torch.full((1, 3, 8, 8), torch.nan), "left has 192 values that are NaN"),
+        (torch.full((1, 3, 8, 8), -3e38), r"left has values of up to 3e\+38; scale them"),
         (torch.tensor([0.5, torch.inf, 0.1]).view(1, 3, 1, 1), "left has 1 values"),
         (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), "left is torch.uint8"),
     ],

@@ -20,6 +20,7 @@ What a run is made of:
 - data, mixing: from photos to crops.
 - photos: from folders to photos, and which are held back.
 - checkpoints: files to resume from.
+- program: how every command begins, and how it ends if it cannot do what was asked.
 - perceptual: frozen networks that images are compared by.
 - nearest_photos, neighbour_table: which photos look alike, and the file that says so.
 - evaluation: how good weights are, in files of its own.

@@ -30,6 +30,7 @@ from .evaluation.settings import EvaluateConfig
 from .evaluation.sheets import pairs_sheet, reconstructions_sheet
 from .photo_lists import read_list
 from .photos import find_photos
+from .program import program
 
 logger = logging.getLogger(__name__)
 
@@ -76,8 +77,8 @@ def run(config: EvaluateConfig) -> None:
 
 def main() -> None:
     """Read the settings from the command line and evaluate."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    run(tyro.cli(EvaluateConfig, description=__doc__))
+    with program():
+        run(tyro.cli(EvaluateConfig, description=__doc__))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ others join the held-back photos better.
 
 from __future__ import annotations
 
-import logging
 import sys
 from pathlib import Path
 
@@ -21,6 +20,7 @@ if not __package__:  # a plain script knows its own folder alone
 from .config import FineTuningConfig, parse_config
 from .data import RandomCropsAndPairs
 from .neighbour_table import photo_names, read_neighbours
+from .program import program
 from .run import Run
 
 
@@ -43,8 +43,9 @@ def _pairs(config: FineTuningConfig, photos: list[Path]) -> RandomCropsAndPairs:
 
 def main() -> None:
     """Read the settings from the command line and train."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    prepare(parse_config(FineTuningConfig, __doc__ or "")).train()
+    with program():
+        run = prepare(parse_config(FineTuningConfig, __doc__ or ""))
+    run.train()
 
 
 if __name__ == "__main__":

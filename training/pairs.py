@@ -30,6 +30,7 @@ from .neighbour_table import photo_names, write_neighbours
 from .perceptual import DistanceName, perceptual_distance
 from .photo_lists import read_names
 from .photos import find_photos
+from .program import program
 
 logger = logging.getLogger(__name__)
 
@@ -112,8 +113,8 @@ def make_table(config: PairsConfig) -> None:
 
 def main() -> None:
     """Read the settings from the command line and write the table."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    make_table(tyro.cli(PairsConfig, description=__doc__))
+    with program():
+        make_table(tyro.cli(PairsConfig, description=__doc__))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +23,22 @@ FeatureName = Literal["inception", "efficientnet-lite0"]
 """The networks that `feature_network` makes."""
 
 
+@contextlib.contextmanager
+def downloading(network: str) -> Iterator[None]:
+    """While a package fetches a network's weights, says what to do if it cannot.
+
+    Raises:
+        OSError: if it cannot.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            f"the weights of {network} cannot be downloaded ({error}); name a file that holds them, or another "
+            "network: --help says how"
+        ) from error
+
+
 class VGG19Features(nn.Module):
     """The first ReLUs of VGG19's blocks 3 and 4: what the authors' texture loss takes.
 
@@ -35,7 +51,8 @@ class VGG19Features(nn.Module):
     def __init__(self, weights: Path | None = None) -> None:
         super().__init__()
         if weights is None:
-            network = torchvision.models.vgg19(weights=torchvision.models.VGG19_Weights.IMAGENET1K_V1)
+            with downloading("VGG19"):
+                network = torchvision.models.vgg19(weights=torchvision.models.VGG19_Weights.IMAGENET1K_V1)
             self.features = network.features[: max(self.LAYERS) + 1]
         else:
             self.features = torchvision.models.vgg19(weights=None).features[: max(self.LAYERS) + 1]
@@ -180,7 +197,7 @@ class _LpipsFeatures(nn.Module):
         super().__init__()
         import lpips
 
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), downloading(f"lpips-{name}"):
             warnings.filterwarnings("ignore", module="torchvision")  # it deprecates how lpips calls it
             network = lpips.LPIPS(net=name, pnet_rand=weights is not None, verbose=False)
         self.scaling, self.trunk = network.scaling_layer, network.net
@@ -230,9 +247,10 @@ class _Inception(nn.Module):
                     f"{weights} is not the Inception v3 of {self.CLASSES} classes that FID is defined on; give "
                     "torch-fidelity's or pytorch-fid's weights-inception-2015-12-05 file, not torchvision's"
                 )
-        self.network = FeatureExtractorInceptionV3(
-            "inception-v3-compat", ["2048"], feature_extractor_weights_path=weights and str(weights)
-        )
+        with downloading("Inception v3"):
+            self.network = FeatureExtractorInceptionV3(
+                "inception-v3-compat", ["2048"], feature_extractor_weights_path=weights and str(weights)
+            )
 
     def forward(self, images: Tensor) -> Tensor:
         """(b 3 h w), RGB in 0..1, to (b 2048); whole pixel values, as of an image file, are what it takes."""

@@ -104,6 +104,12 @@ class Run:
                 f"{held_back[0]} is the only photo held back, and keep_by kid joins different ones; take --keep-by "
                 "loss, or name more photos to hold back by --validation-photos"
             )
+        self.num_steps = config.epochs * len(training_photos) // config.samples_per_batch
+        if self.num_steps == 0:
+            raise ValueError(
+                f"{config.epochs} epochs of {len(training_photos)} photos to train on are not enough for one step of "
+                f"{config.samples_per_batch}; lower --batch-size or raise --epochs"
+            )
         self.crops = make_crops(training_photos)
         checkpoint = broadcast_object_list([load_checkpoint(config.out) if self.is_main else None])[0]
         self.state = TrainingState(config, accelerator, checkpoint)
@@ -111,12 +117,6 @@ class Run:
         if config.texture_weight or config.keep_by == "kid":
             self.texture = texture_network(config.texture_network, config.texture_weights).to(accelerator.device)
         self.validation = DataLoader(CentralCrops(held_back), max(1, config.batch_size // 2))
-        self.num_steps = config.epochs * len(training_photos) // config.samples_per_batch
-        if self.num_steps == 0:
-            raise ValueError(
-                f"{config.epochs} epochs of {len(training_photos)} photos to train on are not enough for one step of "
-                f"{config.samples_per_batch}; lower --batch-size or raise --epochs"
-            )
         logger.info("%d photos to train on, %d held back", len(training_photos), len(held_back))
         if len(training_photos) < FEW:
             logger.warning(

@@ -10,7 +10,6 @@ back, ready for `models/wrb`.
 
 from __future__ import annotations
 
-import logging
 import sys
 from pathlib import Path
 
@@ -20,6 +19,7 @@ if not __package__:  # a plain script knows its own folder alone
 
 from .config import SelfReconstructionConfig, parse_config
 from .data import RandomCrops
+from .program import program
 from .run import Run
 
 
@@ -31,8 +31,9 @@ def prepare(config: SelfReconstructionConfig) -> Run:
 
 def main() -> None:
     """Read the settings from the command line and train."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    prepare(parse_config(SelfReconstructionConfig, __doc__ or "")).train()
+    with program():
+        run = prepare(parse_config(SelfReconstructionConfig, __doc__ or ""))
+    run.train()
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from .data import CentralCrops
 from .evaluation.sheets import RESULTS_HEADINGS, draw_sheet, results
 from .photo_lists import read_list
 from .photos import find_photos, split
+from .program import program
 
 logger = logging.getLogger(__name__)
 
@@ -62,8 +63,8 @@ class SheetConfig:
 
 def main() -> None:
     """Read the settings from the command line and draw."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    draw(tyro.cli(SheetConfig, description=__doc__))
+    with program():
+        draw(tyro.cli(SheetConfig, description=__doc__))
 
 
 def draw(config: SheetConfig) -> None:

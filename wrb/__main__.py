@@ -244,6 +244,7 @@ def run_convert(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     if options.output.suffix != ".safetensors":
         parser.error(f"{options.output} does not end in .safetensors")
+    require_writable(options.output)
     weights = read_weights(options.input)
     generator = weights.to_generator(dtype=None)
     save_generator(generator, options.output, dtype=PRECISIONS.get(options.dtype), metadata=weights.metadata)

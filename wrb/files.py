@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import codecs
+import ctypes
 import hashlib
 import io
 import mmap
 import os
+import platform
+import re
 import shutil
+import sys
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path, PurePath
 from typing import TextIO
 
@@ -23,9 +28,11 @@ from torch import Tensor
 ANY_BYTES = "surrogateescape"
 """How bytes that are no UTF-8, which a file's name may hold, come through reading and writing as they are."""
 
-
 NAME_BYTES = 255
 """What a file's name may take on usual file systems: three bytes for each Japanese letter."""
+
+MAY_WAIT_FOR, NO_SUCH_PROCESS, HAS_ENDED = 0x100000, 87, 0
+"""Windows' SYNCHRONIZE, ERROR_INVALID_PARAMETER and WAIT_OBJECT_0."""
 
 
 def file_name(stem: str, ending: str) -> str:
@@ -40,10 +47,13 @@ def file_name(stem: str, ending: str) -> str:
 def require_writable(path: Path) -> None:
     """Make the folder that a file is to be in, and check that the file can be written there.
 
+    What killed processes have left half written in that folder is removed.
+
     Raises:
         OSError: if not: among others if it is a folder, or its name is too long.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_partial_files(path.parent, shared=True)
     with suppress(FileNotFoundError):
         path.lstat()
     if path.is_dir():
@@ -54,7 +64,7 @@ def require_writable(path: Path) -> None:
 
 
 def _partial(path: Path) -> Path:
-    return path.with_name(file_name(f".{path.stem}", f".{os.getpid()}.partial{path.suffix}"))
+    return path.with_name(file_name(f".{path.stem}", f".{_machine()}-{os.getpid()}.partial{path.suffix}"))
 
 
 @contextmanager
@@ -101,10 +111,46 @@ def mapped_numbers(count: int, folder: Path) -> Iterator[tuple[Tensor, Callable[
         yield torch.frombuffer(mapping, dtype=torch.float32), hand_back
 
 
-def remove_partial_files(folder: Path) -> None:
-    """Remove what killed processes had half written; for a folder that no other process writes to."""
+def remove_partial_files(folder: Path, *, shared: bool = False) -> None:
+    """Remove what killed processes had half written.
+
+    Args:
+        folder: to look in, not in those below.
+        shared: whether other processes may write there: then what they write is left, as is all from other machines.
+    """
+    mine = re.compile(rf"\..*\.{_machine()}-(\d{{1,9}})\.partial\.[^.]+", re.DOTALL)
     for path in folder.glob(".*.partial.*"):
-        path.unlink()
+        name = mine.fullmatch(path.name)
+        if not shared or (name and not _is_running(int(name[1]))):
+            path.unlink(missing_ok=True)
+
+
+@cache
+def _machine() -> str:
+    """Tells apart what may share a folder and numbers its processes for itself: machines, and containers on one."""
+    numbering = ""
+    with suppress(OSError):  # there is none but on Linux
+        numbering = os.readlink("/proc/self/ns/pid")
+    return hashlib.sha256(f"{platform.node()} {numbering}".encode("utf-8", ANY_BYTES)).hexdigest()[:8]
+
+
+def _is_running(process: int) -> bool:
+    """Whether there is a process of that number on this machine; True where that cannot be told."""
+    if sys.platform == "win32":  # where os.kill(process, 0) would end it
+        kernel = ctypes.WinDLL("kernel32", use_last_error=True)
+        if not (handle := kernel.OpenProcess(MAY_WAIT_FOR, False, process)):
+            return ctypes.get_last_error() != NO_SUCH_PROCESS
+        try:
+            return kernel.WaitForSingleObject(handle, 0) != HAS_ENDED
+        finally:
+            kernel.CloseHandle(handle)
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def files_below(folders: Iterable[Path]) -> list[Path]:

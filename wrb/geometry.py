@@ -23,6 +23,9 @@ NARROWEST_GAP = 0.25
 WIDEST_GAP = 8
 """Limits of a gap's width, as multiples of the panorama's height."""
 
+LARGEST_VALUE = 1e15
+"""Of a photo, whose values should lie in 0..1: among far larger ones products and sums are infinite."""
+
 Direction = Literal["right", "down"]
 """Where the panorama runs: from a left photo to the right one, or from a top one down to the bottom one."""
 
@@ -42,8 +45,8 @@ def prepare_pair(left: Tensor, right: Tensor, direction: Direction = "right") ->
     they are, not copied. With "down" they are transposed.
 
     Raises:
-        ValueError: if a batch is empty, is not (b c h w) with 1, 3 or 4 channels, or has a pixel that is no number; if
-            the direction is unknown.
+        ValueError: if a batch is empty, is not (b c h w) with 1, 3 or 4 channels, or has a pixel that is no number or
+            immense; if the direction is unknown.
     """
     check_photos(left, "left", direction)
     check_photos(right, "right", direction)
@@ -67,6 +70,8 @@ def check_photos(photos: Tensor, name: str, direction: Direction = "right") -> N
     # the sum tells without a second image whether there is anything to count
     if not photos.sum().isfinite() and (count := int(photos.numel() - photos.isfinite().sum())):
         raise ValueError(f"{name} has {count} values that are NaN or infinite; repair the photo first")
+    if (largest := float(torch.linalg.vector_norm(photos, math.inf))) > LARGEST_VALUE:
+        raise ValueError(f"{name} has values of up to {largest:.0e}; scale them to 0..1")
 
 
 def as_rgb(photos: Tensor, direction: Direction = "right") -> Tensor:

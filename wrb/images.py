@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import os
 import struct
@@ -10,16 +9,16 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 from typing import overload
 
 import numpy as np
 import torch
 from einops import rearrange
-from PIL import ExifTags, Image, ImageCms, PngImagePlugin
+from PIL import ExifTags, Image, PngImagePlugin
 from torch import Tensor
 
+from .colours import srgb_profile, to_srgb
 from .files import replacing
 
 MAX_MEGAPIXELS = 400
@@ -31,7 +30,7 @@ LIMIT_VARIABLE = "WRB_MAX_MEGAPIXELS"
 PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = 2**26, 2**28
 """Bytes of text or of a colour profile in a PNG, unpacked. Pillow refuses a photo with a profile of 1 MB."""
 
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # what is too large is refused, by name
+warnings.filterwarnings("ignore", module=r"PIL\.")  # of metadata, which name no file; what is too large is refused
 
 with suppress(ImportError):
     import pillow_heif
@@ -117,7 +116,7 @@ def read_image(path: Path) -> Tensor:
 def read_upright(path: Path) -> Image.Image:
     """A photo as Pillow reads it, in the file's own mode, turned as its EXIF data say.
 
-    One of 8 bits a channel with a colour profile other than sRGB becomes RGB or RGBA in sRGB. Metadata that are
+    One with a colour profile other than sRGB becomes RGB or RGBA in sRGB, with 8 bits a channel. Metadata that are
     damaged, or say of the orientation what EXIF does not know, are ignored.
 
     Raises:
@@ -126,7 +125,7 @@ def read_upright(path: Path) -> Image.Image:
     with _opened(path) as image:
         _load(image)
         transposition = TRANSPOSITIONS.get(_orientation(image))
-        converted = _to_srgb(image)
+        converted = to_srgb(image)
         return converted.copy() if transposition is None else converted.transpose(transposition)
 
 
@@ -356,46 +355,6 @@ def _orientation(image: Image.Image) -> int:
     except Exception:  # of damaged metadata, as many kinds as of a damaged file
         return 1
     return next((number for number in TRANSPOSITIONS if number == orientation), 1)
-
-
-def _to_srgb(image: Image.Image) -> Image.Image:
-    """The image with the colours that its profile says; as it is if that is sRGB, or there is none to understand."""
-    profile = image.info.get("icc_profile")
-    if not profile or image.mode == "1" or image.mode.startswith(("I", "F")):
-        return image
-    if image.mode == "P" or image.mode.startswith("LA"):
-        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    mode = "RGBA" if image.mode == "RGBA" else "RGB"
-    try:
-        transform = ImageCms.buildTransform(
-            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
-            ImageCms.ImageCmsProfile(io.BytesIO(srgb_profile())),
-            image.mode,
-            mode,
-            ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            ImageCms.Flags.BLACKPOINTCOMPENSATION,
-        )
-        if image.mode == mode and _changes_nothing(transform, mode):
-            return image
-        return ImageCms.applyTransform(image, transform) or image
-    except (ImageCms.PyCMSError, OSError, ValueError):  # damaged, or of other colours than the image
-        return image
-
-
-def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
-    """Whether colours differ by rounding alone, as for sRGB by whatever name: such photos are kept to the bit."""
-    levels = np.linspace(0, 255, 9).round().astype(np.uint8)
-    colours = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(1, -1, 3)
-    probe = Image.fromarray(colours).convert(mode)
-    converted = ImageCms.applyTransform(probe, transform) or probe
-    return int(np.abs(np.asarray(converted, np.int16) - np.asarray(probe, np.int16)).max()) <= 1
-
-
-@cache
-def srgb_profile() -> bytes:
-    """The ICC profile of sRGB, the same at any time."""
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    return profile[:24] + struct.pack(">6H", 2026, 1, 1, 0, 0, 0) + profile[36:]  # when it was made
 
 
 def _to_array(image: Image.Image) -> np.ndarray:

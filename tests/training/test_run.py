@@ -288,7 +288,9 @@ def test_a_batch_that_cannot_be_shared_out_is_refused(config):
         train(dataclasses.replace(config, parts=3))
 
 
-def test_no_step_to_make_is_told_at_the_start(config):
+def test_no_step_to_make_is_told_before_anything_is_downloaded(config, monkeypatch):
+    monkeypatch.delattr("training.run.texture_network")
+    config = dataclasses.replace(config, texture_weight=0.01)
     with pytest.raises(ValueError, match="1 epochs of 3 photos to train on are not enough for one step of 20; lower"):
         self_reconstruction.prepare(dataclasses.replace(config, epochs=1, batch_size=20))
 

@@ -28,6 +28,7 @@ from wrb.files import write_tensors
 from wrb.network.config import IMAGE_SIZE
 
 from ..photos import find_photos, read_photo
+from ..program import program
 from .marks import UNKNOWN, Marks, mask, read_marks
 from .scores import intersection_over_union
 from .student import PHOTO_HEIGHT, Lesson, StudentSettings, learn_student
@@ -197,5 +198,5 @@ def _line(scores: Sequence[float]) -> str:
 
 def main() -> None:
     """Read the settings from the command line and make the weights."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    make_weights(tyro.cli(SegmentationConfig, description=__doc__))
+    with program():
+        make_weights(tyro.cli(SegmentationConfig, description=__doc__))

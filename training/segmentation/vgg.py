@@ -11,6 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ..perceptual import downloading
+
 NUM_FEATURES = 256 + 512 + 512
 
 STRIDE = 8
@@ -36,7 +38,8 @@ class VGG16Features(nn.Module):
     def __init__(self, weights: Path | None = None) -> None:
         super().__init__()
         if weights is None:
-            network = torchvision.models.vgg16(weights=torchvision.models.VGG16_Weights.IMAGENET1K_FEATURES)
+            with downloading("VGG16"):
+                network = torchvision.models.vgg16(weights=torchvision.models.VGG16_Weights.IMAGENET1K_FEATURES)
         else:
             network = torchvision.models.vgg16(weights=None, init_weights=False)
             _load_caffe(network.features, weights)
