@@ -138,7 +138,7 @@ def fail(graph: Graph, failures: int, *, on_cpu: bool) -> None:
 @pytest.mark.parametrize("on_cpu", [False, True])
 @pytest.mark.parametrize(
     ("graph", "told"),
-    [(blend_graph(batch=3, gap_width=42), "again, one panorama at a time."), (sequence_graph(gap_width=42), "again.")],
+    [(blend_graph(batch=3, gap_width=42), "again, one gap at a time."), (sequence_graph(gap_width=42), "again, one gap at a time.")],
     ids=["blend", "sequence"],
 )
 def test_running_out_of_memory_once_is_made_good(server: ComfyServer, graph: Graph, told: str, on_cpu: bool) -> None:
