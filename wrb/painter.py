@@ -113,6 +113,11 @@ class Painter:
         if not 0 <= self.layers <= 1:
             raise ValueError(f"layers is {self.layers}; it goes from 0, as the photos lie, to 1, until they meet")
 
+    @property
+    def keeps_photos(self) -> bool:
+        """Whether nothing shows of what the network makes of the photos."""
+        return self.photo_mode == "keep" or (self.photo_mode == "feather" and self.feather == 0)
+
     @torch.inference_mode()
     def encode(self, contexts: Sequence[Context]) -> list[Encoding]:
         """What the network makes of each, in one pass; kept beside the photos."""
@@ -138,15 +143,14 @@ class Painter:
         )
         transfers = [junction.transfer for junction in junctions if junction.transfer]
         written = Transfer.cat(transfers).to(weight.device) if transfers else None
-        kept = self.photo_mode == "keep"
-        output = self.generator.generate(left, right, columns, gap_alone=kept, written=written)
+        output = self.generator.generate(left, right, columns, gap_alone=self.keeps_photos, written=written)
         panoramas = output.panorama.to(image)
         if not panoramas.isfinite().all():
             raise FloatingPointError(f"the network overflows in {weight.dtype}; load it in fp32 or bf16")
         drawings = []
         for number, (junction, panorama) in enumerate(zip(junctions, panoramas.split(1), strict=True)):
             junction.transfer = output.transfer[number : number + 1].to(image.device)
-            if kept:
+            if self.keeps_photos:
                 drawings.append(Drawing(without_fringe(panorama), None, None))
             else:
                 sizes = [IMAGE_SIZE, columns * COLUMN_WIDTH, IMAGE_SIZE]
