@@ -80,6 +80,10 @@ class BlendWithModel:
     model: ModelPatcher
     blend: Blend
 
+    def get_ram_usage(self) -> int:
+        """What newer ComfyUI asks before it drops outputs to win memory, in bytes: of what no other output holds."""
+        return self.blend.num_kept_bytes
+
 
 class WRBLoadModel(io.ComfyNode):
     @classmethod

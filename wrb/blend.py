@@ -21,6 +21,9 @@ OnProgress = Callable[[int, int], None]
 class Joinable(Protocol):
     """Photos that can be joined over gaps of any width, with all that the user has said about them."""
 
+    @property
+    def junctions(self) -> Sequence[Junction]: ...
+
     def join(self, gap_widths: GapWidths, batch_size: int, on_progress: OnProgress) -> Blend: ...
 
 
@@ -45,6 +48,12 @@ class Blend:
 
     joinable: Joinable
     """The same, as the panorama was made from them."""
+
+    @property
+    def num_kept_bytes(self) -> int:
+        """What is held for other gap widths, beside the photos."""
+        tensors = (tensor for junction in self.joinable.junctions for tensor in junction.tensors)
+        return sum({id(tensor): tensor.nbytes for tensor in tensors}.values())
 
     def with_gap_width(
         self, gap_width: GapWidths = None, *, batch_size: int = 4, on_progress: OnProgress | None = None
