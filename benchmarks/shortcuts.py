@@ -106,7 +106,7 @@ def transfer(width: int, batch: int) -> tuple[Prepare, Prepare]:
 
     def prepare() -> Callable[[], None]:
         network.zero_grad(set_to_none=True)
-        gap, sequences = network(*photos.clone().requires_grad_(), GAP_COLUMNS, with_guesses=True)
+        gap, _, sequences = network(*photos.clone().requires_grad_(), GAP_COLUMNS, with_guesses=True)
         assert sequences is not None
         outputs = [gap, sequences.left_to_right, sequences.right_to_left]
         return torch.cat([output.flatten() for output in outputs]).square().mean().backward

@@ -1,5 +1,4 @@
 import copy
-import gc
 
 import pytest
 import torch
@@ -7,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wrb import blend, blend_sequence
-from wrb.network.generator import Encoding
 
 MODES = ("keep", "feather", "redraw")
 
@@ -149,22 +147,47 @@ def test_each_distinct_square_is_encoded_once(generator, monkeypatch, width, loo
     assert sum(encoded) == expected
 
 
-def test_encodings_do_not_pile_up(generator, monkeypatch):
-    alive = []
+def test_as_many_passes_of_the_encoder_as_photos_and_none_for_other_gaps(generator, monkeypatch):
+    passes = []
+    encode = generator.encode
+    monkeypatch.setattr(generator, "encode", lambda images: passes.append(len(images)) or encode(images))
+    made = blend_sequence(generator, torch.rand(5, 3, 16, 20), loop=True)
+    assert passes == [2] * 5
+    made.with_gap_width(10).with_gap_width(30)
+    assert len(passes) == 5
+
+
+def test_gaps_that_are_equally_wide_to_the_network_are_drawn_together(generator, monkeypatch):
+    photos, gap_widths = torch.rand(6, 3, 64, 70), [64, 60, 130, 70, 64, 64]
+    one_by_one = blend_sequence(generator, photos, gap_widths, loop=True, detail=0, batch_size=1)
+    drawn = []
     generate = generator.generate
+    monkeypatch.setattr(
+        generator,
+        "generate",
+        lambda left, *rest, **options: drawn.append(len(left.transfer)) or generate(left, *rest, **options),
+    )
+    together = blend_sequence(generator, photos, gap_widths, loop=True, detail=0, batch_size=2)
+    assert drawn == [2, 1, 2, 1]
+    torch.testing.assert_close(together.panorama, one_by_one.panorama, atol=2e-5, rtol=0)
 
-    def count_and_generate(*arguments, **options):
-        alive.append(sum(type(thing) is Encoding for thing in gc.get_objects()))
-        return generate(*arguments, **options)
-
-    monkeypatch.setattr(generator, "generate", count_and_generate)
-    gc.collect()
-    blend_sequence(generator, torch.rand(12, 3, 16, 20), loop=True)
-    assert len(alive) == 12
-    assert max(alive[6:]) <= max(alive[:4])
+    drawn.clear()
+    adjusted = together.with_gap_width(64, batch_size=4)
+    assert drawn == [4, 1, 1]  # the widest gap's transfer goes farther
+    fresh = blend_sequence(generator, photos, 64, loop=True, detail=0).panorama
+    torch.testing.assert_close(adjusted.panorama, fresh, atol=2e-5, rtol=0)
+    with pytest.raises(ValueError, match="batch_size is 0"):
+        together.with_gap_width(64, batch_size=0)
 
 
-def test_progress_counts_every_pass_and_can_end_it(generator):
+def test_what_is_kept_does_not_grow_with_the_photos(generator):
+    small, large = (blend_sequence(generator, torch.rand(3, 3, size, size + 10), detail=0) for size in (20, 300))
+    assert small.num_kept_bytes == large.num_kept_bytes
+    square = blend_sequence(generator, torch.rand(3, 3, 20, 20), detail=0)
+    assert square.num_kept_bytes < small.num_kept_bytes  # both of its ends are encoded alike: it counts once
+
+
+def test_progress_counts_photos_and_gaps_and_can_end_it(generator):
     seen = []
     photos = torch.rand(3, 3, 8, 8)
     blend_sequence(generator, photos, loop=True, on_progress=lambda done, total: seen.append((done, total)))
@@ -179,8 +202,10 @@ def test_progress_counts_every_pass_and_can_end_it(generator):
 
 def test_other_gap_widths_equal_a_fresh_blend(generator):
     photos = torch.rand(3, 3, 30, 40)
-    fresh = blend_sequence(generator, photos, [20, 50], photo_mode="feather", feather=9)
-    adjusted = blend_sequence(generator, photos, photo_mode="feather", feather=9).with_gap_width([20, 50])
+    # one by one: together, gaps are rounded otherwise, on which the detail's choice of sources can turn
+    options = {"photo_mode": "feather", "feather": 9, "batch_size": 1}
+    fresh = blend_sequence(generator, photos, [20, 50], **options)
+    adjusted = blend_sequence(generator, photos, **options).with_gap_width([20, 50])
     assert torch.equal(adjusted.panorama, fresh.panorama)
     assert torch.equal(adjusted.gap_mask, fresh.gap_mask)
     assert fresh.with_gap_width(10).gap_mask.sum() == 2 * 10 * 30

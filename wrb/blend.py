@@ -11,15 +11,18 @@ import torch
 from torch import Tensor
 
 from .detail import DetailSettings
-from .geometry import Direction, GapWidths, Layout, checked_gap_widths, context, prepare_pair, transposed
+from .geometry import Direction, GapWidths, Layout, checked_gap_widths, context, gap_columns, prepare_pair, transposed
 from .network.generator import Encoding, Generator
-from .painter import End, Painter, PhotoMode
+from .painter import End, Junction, Painter, PhotoMode
 
 OnProgress = Callable[[int, int], None]
 
 
 class Joinable(Protocol):
     """Photos that can be joined over gaps of any width, with all that the user has said about them."""
+
+    @property
+    def junctions(self) -> Sequence[Junction]: ...
 
     def join(self, gap_widths: GapWidths, batch_size: int, on_progress: OnProgress) -> Blend: ...
 
@@ -45,6 +48,12 @@ class Blend:
 
     joinable: Joinable
     """The same, as the panorama was made from them."""
+
+    @property
+    def num_kept_bytes(self) -> int:
+        """What is held for other gap widths, beside the photos."""
+        tensors = (tensor for junction in self.joinable.junctions for tensor in junction.tensors)
+        return sum({id(tensor): tensor.nbytes for tensor in tensors}.values())
 
     def with_gap_width(
         self, gap_width: GapWidths = None, *, batch_size: int = 4, on_progress: OnProgress | None = None
@@ -129,7 +138,8 @@ def blend(
     left_end, right_end = (
         End(seen, Encoding.cat(side)) for seen, side in zip(contexts, zip(*encodings, strict=True), strict=True)
     )
-    pair = Pair(painter, originals, direction, left, right, left_end, right_end)
+    junctions = [Junction(left_end[n : n + 1], right_end[n : n + 1]) for n in range(len(left))]
+    pair = Pair(painter, originals, direction, left, right, junctions)
     return pair.join(gap_width, batch_size, lambda done, total: on_progress(total + done, 2 * total))
 
 
@@ -140,9 +150,14 @@ def renamed_photo_mode(former_name: str, value: PhotoMode) -> PhotoMode:
     return value
 
 
-def _chunks(length: int, batch_size: int) -> list[slice]:
+def check_batch_size(batch_size: int) -> None:
+    """Refuse one that nothing could be done with."""
     if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}; at least one pair is blended at a time")
+        raise ValueError(f"batch_size is {batch_size}; at least one gap is drawn at a time")
+
+
+def _chunks(length: int, batch_size: int) -> list[slice]:
+    check_batch_size(batch_size)
     return [slice(start, start + batch_size) for start in range(0, length, batch_size)]
 
 
@@ -155,8 +170,8 @@ class Pair:
     direction: Direction
     left: Tensor
     right: Tensor
-    left_end: End
-    right_end: End
+    junctions: Sequence[Junction]
+    """Of each pair."""
 
     @torch.no_grad()
     def join(self, gap_widths: GapWidths, batch_size: int, on_progress: OnProgress) -> Blend:
@@ -169,9 +184,13 @@ class Pair:
         left.copy_(self.left)
         right.copy_(self.right)
         chunks = _chunks(length, batch_size)
+        columns = gap_columns(gap.shape[-1], height)
         for number, chunk in enumerate(chunks, start=1):
-            ends = self.left_end[chunk], self.right_end[chunk]
-            self.painter.fill_gap(left[chunk], gap[chunk], right[chunk], *ends)
+            junctions = self.junctions[chunk]
+            drawings = self.painter.draw(junctions, columns)
+            parts = (part[chunk].split(1) for part in (left, gap, right))
+            for one in zip(*parts, junctions, drawings, strict=True):
+                self.painter.fill_gap(*one)
             on_progress(number, len(chunks))
         return finish(panorama, layout, self.direction, self.originals, self)
 

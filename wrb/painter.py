@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal, get_args
 
 import torch
@@ -11,8 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .detail import DetailSettings, add_detail
-from .geometry import Context, Direction, gap_columns
+from .geometry import Context, Direction
 from .network.config import COLUMN_WIDTH, IMAGE_SIZE
+from .network.content_transfer import Transfer
 from .network.generator import Encoding, Generator
 from .poisson import meet_edges
 from .resampling import fade, resample
@@ -39,6 +41,43 @@ class End:
     def __getitem__(self, chunk: slice) -> End:
         """A part of the batch."""
         return End(self.context[chunk], self.encoding[chunk], self.between_gaps)
+
+
+@dataclass
+class Junction:
+    """Two photos' ends that a gap lies between, with all that need not be made again for another gap."""
+
+    left: End
+    right: End
+
+    transfer: Transfer | None = None
+    """What the content transfer has written for the widest gap so far."""
+
+    @property
+    def num_written(self) -> int:
+        """The columns of that gap."""
+        return len(self.transfer.columns) if self.transfer else 0
+
+    @property
+    def tensors(self) -> Iterator[Tensor]:
+        """All that it holds."""
+        for end in (self.left, self.right):
+            yield from (end.context.image, end.encoding.bottleneck, end.encoding.transfer, *end.encoding.skips)
+        if self.transfer:
+            yield from (self.transfer.columns, *chain.from_iterable(self.transfer.states))
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What the network draws between two photos, RGB, float32, beside the photos."""
+
+    gap: Tensor
+    """(1 3 256 w)."""
+
+    left: Tensor | None
+    """The left photo's square, redrawn, (1 3 256 256); None where photos are kept."""
+
+    right: Tensor | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +113,11 @@ class Painter:
         if not 0 <= self.layers <= 1:
             raise ValueError(f"layers is {self.layers}; it goes from 0, as the photos lie, to 1, until they meet")
 
+    @property
+    def keeps_photos(self) -> bool:
+        """Whether nothing shows of what the network makes of the photos."""
+        return self.photo_mode == "keep" or (self.photo_mode == "feather" and self.feather == 0)
+
     @torch.inference_mode()
     def encode(self, contexts: Sequence[Context]) -> list[Encoding]:
         """What the network makes of each, in one pass; kept beside the photos."""
@@ -84,43 +128,65 @@ class Painter:
         return [encoding[start : start + length] for start in range(0, length * len(images), length)]
 
     @torch.inference_mode()
-    def fill_gap(self, left: Tensor, gap: Tensor, right: Tensor, left_end: End, right_end: End) -> None:
+    def draw(self, junctions: Sequence[Junction], columns: int) -> list[Drawing]:
+        """Have the network draw gaps of so many columns, all in one pass.
+
+        Args:
+            junctions: between which photos; they keep what other gaps can be drawn from, and have it equally far.
+            columns: of 64 px each.
+        """
+        weight = next(self.generator.parameters())
+        image = junctions[0].left.context.image
+        left, right = (
+            Encoding.cat([end.encoding for end in ends]).to(weight.device)
+            for ends in zip(*((junction.left, junction.right) for junction in junctions), strict=True)
+        )
+        transfers = [junction.transfer for junction in junctions if junction.transfer]
+        written = Transfer.cat(transfers).to(weight.device) if transfers else None
+        output = self.generator.generate(left, right, columns, gap_alone=self.keeps_photos, written=written)
+        panoramas = output.panorama.to(image)
+        if not panoramas.isfinite().all():
+            raise FloatingPointError(f"the network overflows in {weight.dtype}; load it in fp32 or bf16")
+        drawings = []
+        for number, (junction, panorama) in enumerate(zip(junctions, panoramas.split(1), strict=True)):
+            junction.transfer = output.transfer[number : number + 1].to(image.device)
+            if self.keeps_photos:
+                drawings.append(Drawing(without_fringe(panorama), None, None))
+            else:
+                sizes = [IMAGE_SIZE, columns * COLUMN_WIDTH, IMAGE_SIZE]
+                redrawn_left, gap, redrawn_right = map(without_fringe, panorama.split(sizes, dim=-1))
+                drawings.append(Drawing(gap, redrawn_left, redrawn_right))
+        return drawings
+
+    @torch.inference_mode()
+    def fill_gap(self, left: Tensor, gap: Tensor, right: Tensor, junction: Junction, drawing: Drawing) -> None:
         """Write the gap between photos into their panorama, and redraw the photos where the mode says so.
 
         Args:
-            left: the whole left photos as they are in the panorama, (b 3 h w); `right` alike.
+            left: the whole left photo as it is in the panorama, (1 3 h w); `right` alike.
             gap: what to fill.
-            left_end: what the network has seen of the left photos before any was redrawn; `right_end` alike.
+            junction: what the network has seen of both photos before any was redrawn.
+            drawing: of the gap.
         """
-        height, gap_width = gap.shape[-2:]
-        redrawn_left, drawn, redrawn_right = self._generate(left_end, right_end, gap_columns(gap_width, height))
-        kept = self.photo_mode == "keep"
-        if not kept:
-            self._redraw(left, redrawn_left, left_end)
-            self._redraw(right, redrawn_right, right_end)
+        squares = None
+        if drawing.left is None or drawing.right is None:
+            squares = junction.left.context.upright_image, junction.right.context.upright_image
+        else:
+            self._redraw(left, drawing.left, junction.left)
+            self._redraw(right, drawing.right, junction.right)
         add_detail(
-            drawn,
+            drawing.gap,
             left,
             right,
-            gap_width,
+            gap.shape[-1],
             self.detail,
             settings=self.detail_settings,
             layers=self.layers,
             direction=self.direction,
-            squares=(left_end.context.upright_image, right_end.context.upright_image) if kept else None,
+            squares=squares,
             out=gap,
         )
         meet_edges(gap, left[..., -1:], right[..., :1], out=gap).clamp_(0, 1)
-
-    def _generate(self, left_end: End, right_end: End, columns: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The redrawn left photos, the gap and the redrawn right photos, float32, (b 3 256 w), beside the photos."""
-        weight = next(self.generator.parameters())
-        encodings = left_end.encoding.to(weight.device), right_end.encoding.to(weight.device)
-        panorama = self.generator.generate(*encodings, columns).panorama.to(left_end.context.image)
-        if not panorama.isfinite().all():
-            raise FloatingPointError(f"the network overflows in {weight.dtype}; load it in fp32 or bf16")
-        left, gap, right = panorama.split([IMAGE_SIZE, columns * COLUMN_WIDTH, IMAGE_SIZE], dim=-1)
-        return without_fringe(left), without_fringe(gap), without_fringe(right)
 
     def _redraw(self, photos: Tensor, redrawn: Tensor, end: End) -> None:
         """Change photos, (b 3 h w), at one end to what the network made of it, (b 3 256 256), as the mode says.

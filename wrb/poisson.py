@@ -60,7 +60,7 @@ def meet_edges(gap: Tensor, left_edge: Tensor, right_edge: Tensor, *, out: Tenso
         sides = coefficients if few else spectra
         spectrum = sides[0].new_zeros(*gap.shape[:2], max(counts) if few else height + 1, end - start)
         for side, distance, count in zip(sides, (column, width + 1 - column), counts, strict=True):
-            spectrum[..., :count, :] += side[..., :count, :] * _decay(distance, height, width, count)
+            spectrum[..., :count, :].add_(side[..., :count, :] * _decay(distance, height, width, count))
         membrane = basis[: max(counts)].T @ spectrum if few else torch.fft.irfft(spectrum, n=2 * height, dim=-2)
         met[..., start:end] = gap[..., start:end] + membrane[..., :height, :]
     return met

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import cycle
-from typing import Literal, overload
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import cycle, islice
+from typing import Literal, get_args, overload
 
 import torch
 from torch import Tensor
 
-from .blend import Blend, OnProgress, finish, ignore_progress, renamed_photo_mode
+from .blend import Blend, OnProgress, check_batch_size, finish, ignore_progress, renamed_photo_mode
 from .detail import DetailSettings
 from .geometry import (
     Direction,
@@ -20,14 +20,16 @@ from .geometry import (
     check_photos,
     checked_gap_widths,
     context,
+    gap_columns,
     scaled_width,
     transposed,
 )
 from .network.generator import Generator
-from .painter import End, Painter, PhotoMode
+from .painter import Drawing, End, Junction, Painter, PhotoMode
 from .resampling import resize
 
 Side = Literal["left", "right"]
+SIDES: tuple[Side, ...] = get_args(Side)
 
 NewPanorama = Callable[[int, int, int, int], Tensor]
 """Makes a tensor of float32 from its shape, (1 3 h w); what is in it does not matter."""
@@ -45,14 +47,15 @@ def blend_sequence(
     layers: float = 1,
     detail_settings: DetailSettings | None = None,
     direction: Direction = "right",
+    batch_size: int = 4,
     on_progress: OnProgress | None = None,
     new_panorama: NewPanorama | None = None,
     photos_mode: PhotoMode | None = None,
 ) -> Blend:
     """Join photos in their order to one panorama, over a generated gap after each.
 
-    Beside the panorama it holds no more than one gap's work at a time, however many photos there are. Each square that
-    the network sees is encoded once.
+    Beside the panorama it holds one photo at a time, and what the network has seen of all: that is little, as it sees
+    them 256 px high. Each square that it sees is encoded once, those of one photo in one pass, also for other gaps.
 
     Args:
         generator: on any device, in any floating point type.
@@ -66,7 +69,8 @@ def blend_sequence(
         feather: as in `blend`. Between two gaps, a photo narrow enough that both sides reach it passes from one
             redrawing into the other.
         detail: as in `blend`; `layers`, `detail_settings` and `direction` alike.
-        on_progress: called after every pass of the network with the number done and the number in all.
+        batch_size: gaps in one pass of the network, of those that are equally wide to it.
+        on_progress: called after every photo and every gap with the number done and the number in all.
         new_panorama: makes the tensor for the panorama, which with "down" is filled transposed; None: in memory, beside
             the first photo.
         photos_mode: the former name of `photo_mode`.
@@ -96,7 +100,7 @@ def blend_sequence(
         detail_settings=detail_settings,
     )
     sequence = PhotoSequence(painter, _OneByOne(batches, places), outlines, loop, direction, new_panorama)
-    return sequence.join(gap_widths, 1, on_progress or ignore_progress)
+    return sequence.join(gap_widths, batch_size, on_progress or ignore_progress)
 
 
 def sequence_layout(
@@ -152,9 +156,13 @@ class PhotoSequence:
     direction: Direction
     new_panorama: NewPanorama | None = None
 
+    junctions: list[Junction] = field(default_factory=list)
+    """One for each gap, from the first time on that the photos are joined."""
+
     @torch.no_grad()
     def join(self, gap_widths: GapWidths, batch_size: int, on_progress: OnProgress) -> Blend:
-        """Make the panorama from left to right; see `blend_sequence`. Gaps go one by one: `batch_size` is not used."""
+        """Make the panorama; see `blend_sequence`."""
+        check_batch_size(batch_size)
         layout = sequence_layout(self.outlines, gap_widths, loop=self.loop, direction=self.direction)
         shape = 1, 3, layout.height, layout.width
         if self.new_panorama:
@@ -162,30 +170,37 @@ class PhotoSequence:
         else:
             panorama = torch.empty(shape, device=self.originals[0].device)
         photos, gaps = layout.split(panorama)
-        num_passes, total = 0, len(photos) + len(gaps)
-        ends: dict[tuple[int, Side], End] = {}
-
-        def place(number: int) -> None:
-            nonlocal num_passes
-            photo = photos[number]
-            photo.copy_(resize(as_rgb(self.originals[number], self.direction), *photo.shape[-2:]))
-            sides: list[Side] = []
-            if number > 0 or self.loop:
-                sides.append("left")
-            if number < len(gaps):
-                sides.append("right")
-            ends.update({(number, side): end for side, end in self._see(photo, sides).items()})
-            on_progress(num_passes := num_passes + 1, total)
-
-        place(0)
-        for (left, right), gap in zip(layout.neighbours, gaps, strict=True):
-            if right > 0:  # the gap that closes a loop leads back to a photo that is in its place
-                place(right)
-            self.painter.fill_gap(
-                photos[left], gap, photos[right], ends.pop((left, "right")), ends.pop((right, "left"))
+        total = len(photos) + len(gaps)
+        ends = []
+        for number, (photo, original) in enumerate(zip(photos, self.originals, strict=True)):
+            photo.copy_(resize(as_rgb(original, self.direction), *photo.shape[-2:]))
+            if not self.junctions:
+                ends.append(self._see(photo, [side for side in SIDES if self._has_gap(number, side)]))
+            on_progress(number + 1, total)
+        if not self.junctions:
+            self.junctions.extend(
+                Junction(ends[left]["right"], ends[right]["left"]) for left, right in layout.neighbours
             )
-            on_progress(num_passes := num_passes + 1, total)
+        drawings = self._draw([gap_columns(gap.shape[-1], layout.height) for gap in gaps], batch_size)
+        for number, (left, right) in enumerate(layout.neighbours):
+            self.painter.fill_gap(photos[left], gaps[number], photos[right], self.junctions[number], next(drawings))
+            on_progress(len(photos) + number + 1, total)
         return finish(panorama, layout, self.direction, self.originals, self)
+
+    def _draw(self, columns: Sequence[int], batch_size: int) -> Iterator[Drawing]:
+        """The gaps of so many columns in their order, each together with the next ones like it."""
+        kinds = list(zip(columns, (junction.num_written for junction in self.junctions), strict=True))
+        drawings: dict[int, Drawing] = {}
+        for number, kind in enumerate(kinds):
+            if number not in drawings:
+                later = (other for other in range(number, len(kinds)) if kinds[other] == kind and other not in drawings)
+                batch = list(islice(later, batch_size))
+                junctions = [self.junctions[other] for other in batch]
+                drawings.update(zip(batch, self.painter.draw(junctions, columns[number]), strict=True))
+            yield drawings.pop(number)
+
+    def _has_gap(self, number: int, side: Side) -> bool:
+        return self.loop or (number > 0 if side == "left" else number < len(self.outlines) - 1)
 
     def _see(self, photo: Tensor, sides: Sequence[Side]) -> dict[Side, End]:
         """Show the network those ends of a photo, (1 3 h w); a square photo is the same at either end."""

@@ -70,8 +70,8 @@ class TestContentTransfer:
         self, transfer: BidirectionalContentTransfer, sides: tuple[Tensor, Tensor]
     ) -> None:
         left, right = sides
-        _, short = transfer(left, right, 1, with_guesses=True)
-        _, long = transfer(left, right, 6, with_guesses=True)
+        _, _, short = transfer(left, right, 1, with_guesses=True)
+        _, _, long = transfer(left, right, 6, with_guesses=True)
         assert torch.equal(long.left_to_right[..., :4], left)
         assert torch.equal(long.right_to_left[..., -4:], right)
         torch.testing.assert_close(long.left_to_right[..., : 4 + 1 + 4], short.left_to_right)
@@ -81,8 +81,8 @@ class TestContentTransfer:
     def test_guesses_do_not_change_the_gap(
         self, gap_columns: int, transfer: BidirectionalContentTransfer, sides: tuple[Tensor, Tensor]
     ) -> None:
-        without, nothing = transfer(*sides, gap_columns)
-        with_guesses, _ = transfer(*sides, gap_columns, with_guesses=True)
+        without, _, nothing = transfer(*sides, gap_columns)
+        with_guesses, *_ = transfer(*sides, gap_columns, with_guesses=True)
         assert nothing is None
         assert without.shape == (2, 16, 4, gap_columns)
         torch.testing.assert_close(without, with_guesses)
@@ -91,7 +91,7 @@ class TestContentTransfer:
         self, transfer: BidirectionalContentTransfer, sides: tuple[Tensor, Tensor]
     ) -> None:
         left, right = sides
-        _, sequences = transfer(left, right, 3, with_guesses=True)
-        _, mirrored = transfer(right.flip(-1), left.flip(-1), 3, with_guesses=True)
+        _, _, sequences = transfer(left, right, 3, with_guesses=True)
+        _, _, mirrored = transfer(right.flip(-1), left.flip(-1), 3, with_guesses=True)
         torch.testing.assert_close(mirrored.left_to_right, sequences.right_to_left.flip(-1))
         torch.testing.assert_close(mirrored.right_to_left, sequences.left_to_right.flip(-1))

@@ -15,8 +15,10 @@ from torch import Tensor
 from benchmarks.plain_generator import PlainGenerator
 from tests.conftest import MakeGenerator
 from tests.golden.seeded import seeded_image
+from wrb.network import attention
 from wrb.network.config import GeneratorConfig
-from wrb.network.generator import Generator
+from wrb.network.content_transfer import ColumnLSTM, Transfer
+from wrb.network.generator import Generator, reach
 
 
 def relative_difference(found: Tensor, expected: Tensor) -> float:
@@ -167,6 +169,72 @@ def test_sides_get_no_detail_back_at_levels_without_skips(
         for parameter in without.get_submodule(f"SHC{level}").parameters():
             parameter.zero_()
     assert torch.equal(without(*photos), panorama)
+
+
+LEVELS = [(), (0,), (1,), (2,), (4,), (1, 3), (0, 1, 2, 3, 4)]
+
+
+@pytest.mark.parametrize("attention_levels", LEVELS)
+@pytest.mark.parametrize("skip_levels", [(0, 1, 2, 3, 4), (1, 3)])
+@torch.inference_mode()
+def test_the_gap_alone_is_that_of_the_panorama(
+    attention_levels: tuple[int, ...],
+    skip_levels: tuple[int, ...],
+    make_generator: MakeGenerator,
+    photos: tuple[Tensor, Tensor],
+) -> None:
+    generator = make_generator(width=2, attention_levels=attention_levels, skip_levels=skip_levels).double()
+    encodings = generator.encode_pair(*(photo.double() for photo in photos))
+    for gap_columns in (1, 5):
+        panorama = generator.generate(*encodings, gap_columns).panorama
+        gap = generator.generate(*encodings, gap_columns, gap_alone=True).panorama
+        torch.testing.assert_close(gap, panorama[..., 256:-256], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(("attention_levels", "level"), [((0, 1), 0), ((1,), 1), ((), 2)])
+@torch.inference_mode()
+def test_no_column_of_the_sides_is_decoded_without_need(
+    attention_levels: tuple[int, ...], level: int, photos: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one column less of them at the level from which they are cropped, the gap is another."""
+    enough = reach
+    monkeypatch.setattr("wrb.network.generator.reach", lambda at: enough(at) - (at == level))
+    generator = Generator(GeneratorConfig(width=8, attention_levels=attention_levels)).eval().double()
+    for weight in generator.parameters():
+        weight.mul_(1.5)  # of untrained ones, little comes through from afar
+    encodings = generator.encode_pair(*(photo.double() for photo in photos))
+    panorama = generator.generate(*encodings, 1).panorama
+    gap = generator.generate(*encodings, 1, gap_alone=True).panorama
+    assert (gap - panorama[..., 256:-256]).abs().max() > 1e-9
+
+
+@torch.inference_mode()
+def test_another_gap_between_the_same_photos_goes_on_from_what_is_written(
+    tiny_generator: Generator, photos: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encodings = tiny_generator.encode_pair(*photos)
+    fresh = {columns: tiny_generator.generate(*encodings, columns) for columns in (2, 3, 5)}
+    wider = tiny_generator.generate(*encodings, 5, written=fresh[3].transfer)
+    assert torch.equal(wider.panorama, fresh[5].panorama)
+    assert torch.equal(wider.transfer.columns, fresh[5].transfer.columns)
+    monkeypatch.setattr(ColumnLSTM, "read", None)
+    for columns in (2, 3):
+        again = tiny_generator.generate(*encodings, columns, written=fresh[3].transfer)
+        assert torch.equal(again.panorama, fresh[columns].panorama)
+        parts = Transfer.cat([fresh[3].transfer[:1], fresh[3].transfer[1:]])
+        again = tiny_generator.generate(*encodings, columns, written=parts)
+        assert torch.equal(again.panorama, fresh[columns].panorama)
+
+
+@torch.inference_mode()
+def test_attention_that_is_next_to_nothing_is_left_out(
+    make_generator: MakeGenerator, photos: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no digit in common with the rest: the sum is the same to the bit."""
+    generator = make_generator(width=8, attention_levels=(1, 2))
+    panorama = generator(*photos)
+    monkeypatch.setattr(attention, "NEGLIGIBLE", -1.0)
+    assert torch.equal(generator(*photos), panorama)
 
 
 @torch.inference_mode()

@@ -215,8 +215,8 @@ class ResidualCopier:
         copied *= torch.lerp(self.amplitude_below[listed], self.amplitude_above[listed], share_above)
         left, right = self.ranges[tile_row]
         of_left, of_right = copied.split([left.stop - left.start, right.stop - right.start], dim=-1)
-        bands[0][..., left] += of_left
-        bands[1][..., right] += of_right
+        bands[0][..., left].add_(of_left)  # with += on a part, Python has it copied onto itself too
+        bands[1][..., right].add_(of_right)
 
 
 def _take_columns(residual: Tensor, columns: Tensor) -> Tensor:

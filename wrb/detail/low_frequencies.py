@@ -142,10 +142,12 @@ class RowwiseResampling:
         self.image = resample(image[None], image.shape[-2], width)[0].transpose(0, 1).flatten(1)
         unit = torch.eye(image.shape[-2], device=image.device, dtype=image.dtype)
         self.weights = resample(unit[None, None], height, len(unit))[0, 0]
+        used = self.weights != 0
+        self.first = used.int().argmax(1).tolist()
+        self.last = (len(unit) - 1 - used.flip(1).int().argmax(1)).tolist()
+        """Of the small image's rows, those that each of the large one depends on."""
 
     def rows(self, rows: slice) -> Tensor:
         """Rows of the large image, (3 rows width)."""
-        weights = self.weights[rows]
-        used = weights.any(0).nonzero()
-        few = slice(int(used[0]), int(used[-1]) + 1)
-        return (weights[:, few] @ self.image[few]).unflatten(1, (3, -1)).transpose(0, 1)
+        few = slice(self.first[rows.start], self.last[rows.stop - 1] + 1)
+        return (self.weights[rows, few] @ self.image[few]).unflatten(1, (3, -1)).transpose(0, 1)

@@ -128,7 +128,10 @@ def _write_gap(
 
     def rows_of_parts(rows: slice) -> tuple[Tensor, Tensor]:
         low_left, low_gap, low_right = low.rows(rows).split([left_width, width, right_width], dim=-1)
-        return low_gap, torch.cat([left[:, rows] - low_left, right[:, rows] - low_right], dim=-1)
+        residual = low_gap.new_empty(*low_gap.shape[:2], left_width + right_width)
+        torch.sub(left[:, rows], low_left, out=residual[..., :left_width])
+        torch.sub(right[:, rows], low_right, out=residual[..., left_width:])
+        return low_gap, residual
 
     photo_widths = left_width, right_width
     if row_map is None:

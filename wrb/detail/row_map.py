@@ -102,7 +102,7 @@ class RowMap:
             distance = F.interpolate(distance[None, None], (height, width), mode="bilinear")[0, 0]
             for start in range(max(0, first), min(last, width), MOVED_COLUMNS):
                 columns = slice(start, min(start + MOVED_COLUMNS, last))
-                gap[..., columns] += move_rows(of_photo[..., columns], row + distance[:, columns])
+                gap[..., columns].add_(move_rows(of_photo[..., columns], row + distance[:, columns]))
 
 
 def common_rows(left_rows: Tensor, right_rows: Tensor, progress: Tensor, height: int) -> Tensor:

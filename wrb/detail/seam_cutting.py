@@ -164,9 +164,9 @@ def refine(chosen: Tensor, costs: Tensor, below: Tensor, right_of: Tensor, num_s
 
     for turn in range(2 * num_sweeps):  # neighbours take turns, as the fields of a chessboard
         total = costs.clone()
-        total[:-1] += given(below, chosen[1:])
-        total[1:] += given(below.mT, chosen[:-1])
-        total[:, :-1] += given(right_of, chosen[:, 1:])
-        total[:, 1:] += given(right_of.mT, chosen[:, :-1])
+        total[:-1].add_(given(below, chosen[1:]))
+        total[1:].add_(given(below.mT, chosen[:-1]))
+        total[:, :-1].add_(given(right_of, chosen[:, 1:]))
+        total[:, 1:].add_(given(right_of.mT, chosen[:, :-1]))
         chosen = torch.where(odd == bool(turn % 2), total.argmin(-1), chosen)
     return chosen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -98,21 +99,21 @@ class ColumnLSTM(nn.Module):
         return {name: StepwiseLinear(weight) for name, weight in self.named_parameters() if name.startswith("weight")}
 
     def read(
-        self, columns: Tensor, states: list[State | None], products: dict[str, StepwiseLinear] | None = None
-    ) -> tuple[Tensor, list[State | None]]:
+        self, columns: Tensor, states: Sequence[State | None], products: dict[str, StepwiseLinear] | None = None
+    ) -> tuple[Tensor, list[State]]:
         """Run over known columns, (t b n); returns the outputs, (t b n), and the states after the last."""
         products = products or self.products()
-        states = list(states)
+        last = []
         for layer in range(NUM_LAYERS):
             bias = self.get_parameter(f"bias_ih_l{layer}") + self.get_parameter(f"bias_hh_l{layer}")
             gates_of_inputs = products[f"weight_ih_l{layer}"](columns) + bias
-            outputs = []
+            reached: list[State] = []
             for gates in gates_of_inputs:
-                state = self._step(gates, states[layer], products[f"weight_hh_l{layer}"])
-                states[layer] = state
-                outputs.append(state.hidden)
-            columns = torch.stack(outputs)
-        return columns, states
+                before = reached[-1] if reached else states[layer]
+                reached.append(self._step(gates, before, products[f"weight_hh_l{layer}"]))
+            columns = torch.stack([state.hidden for state in reached])
+            last.append(reached[-1])
+        return columns, last
 
     def _step(self, gates: Tensor, state: State | None, product: StepwiseLinear) -> State:
         if state is not None:
@@ -122,6 +123,39 @@ class ColumnLSTM(nn.Module):
         if state is not None:
             cell = cell + forget_gate.sigmoid() * state.cell
         return State(output_gate.sigmoid() * cell.tanh(), cell)
+
+
+@dataclass
+class Transfer:
+    """How far both directions have written, to go on from there: a gap's width changes nothing of its columns."""
+
+    columns: Tensor
+    """Each direction's from its own photo on, (w 2·b n): first the rightward of the batch, then the leftward."""
+
+    states: list[State]
+    """Of the layers after the last column, (2·b n)."""
+
+    def to(self, device: torch.device) -> Transfer:
+        """The same on another device."""
+        return self._map(lambda tensor: tensor.to(device))
+
+    def __getitem__(self, chunk: slice) -> Transfer:
+        """A part of the batch."""
+        return self._map(lambda tensor: tensor.unflatten(-2, (2, -1))[..., chunk, :].flatten(-3, -2))
+
+    @classmethod
+    def cat(cls, transfers: Sequence[Transfer]) -> Transfer:
+        """Several batches as one; all are written equally far."""
+
+        def joined(tensors: Iterable[Tensor]) -> Tensor:
+            return torch.cat([tensor.unflatten(-2, (2, -1)) for tensor in tensors], dim=-2).flatten(-3, -2)
+
+        layers = zip(*(transfer.states for transfer in transfers), strict=True)
+        states = [State(*map(joined, zip(*layer, strict=True))) for layer in layers]
+        return cls(joined(transfer.columns for transfer in transfers), states)
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> Transfer:
+        return Transfer(function(self.columns), [State(*map(function, state)) for state in self.states])
 
 
 @dataclass
@@ -143,36 +177,48 @@ class BidirectionalContentTransfer(nn.Module):
         self.output = conv_unit(nn.Conv2d(2 * channels, channels, 1), activation=leaky_relu())
 
     def forward(
-        self, left: Tensor, right: Tensor, gap_columns: int, *, with_guesses: bool = False
-    ) -> tuple[Tensor, Sequences | None]:
+        self,
+        left: Tensor,
+        right: Tensor,
+        gap_columns: int,
+        *,
+        with_guesses: bool = False,
+        written: Transfer | None = None,
+    ) -> tuple[Tensor, Transfer, Sequences | None]:
         """Generate the gap.
 
         Args:
             left: (b c 4 4), and `right` alike.
             gap_columns: columns to generate, at least 1.
             with_guesses: go on past the gap and guess the other photo too, which only the consistency loss needs.
+            written: what this returned for another gap between the same photos; it is not written again.
 
         Returns:
-            The gap's map, (b c 4 gap_columns), and with `with_guesses` the full sequences.
+            The gap's map, (b c 4 gap_columns), what was written for it, and with `with_guesses` the full sequences.
         """
-        batch = len(left)
+        wanted = gap_columns + (FEATURE_ROWS if with_guesses else 0)
+        products = self.LSTM_decoder.products()
+        written = written or self._begin(left, right, products)
+        columns, states = [written.columns], written.states
+        for _ in range(wanted - len(written.columns)):
+            output, states = self.LSTM_decoder.read(columns[-1][-1:], states, products)
+            columns.append(output)
+        written = Transfer(torch.cat(columns), states)
+        generated = rearrange(written.columns[:wanted], "w b (c h) -> b c h w", h=FEATURE_ROWS)
+
+        rightward, leftward = generated.split(len(left))
+        gap = torch.cat([rightward[..., :gap_columns], leftward[..., :gap_columns].flip(-1)], dim=1)
+        sequences = None
+        if with_guesses:
+            sequences = Sequences(torch.cat([left, rightward], -1), torch.cat([leftward.flip(-1), right], -1))
+        return self.output(gap), written, sequences
+
+    def _begin(self, left: Tensor, right: Tensor, products: dict[str, StepwiseLinear]) -> Transfer:
+        """The first column of both directions, beside its photo."""
         # both directions share all weights, so they step as one batch: first the rightward, then the leftward
         own = torch.cat([left, right.flip(-1)])
         other = torch.cat([right, left.flip(-1)])
         known = rearrange(own, "b c h w -> w b (c h)")
         _, states = self.LSTM_encoder.read(rearrange(other, "b c h w -> w b (c h)"), [None] * NUM_LAYERS)
-
-        products = self.LSTM_decoder.products()
         outputs, states = self.LSTM_decoder.read(known, states, products)
-        columns = [outputs[-1:]]
-        for _ in range(gap_columns - 1 + (FEATURE_ROWS if with_guesses else 0)):
-            output, states = self.LSTM_decoder.read(columns[-1], states, products)
-            columns.append(output)
-        generated = rearrange(torch.cat(columns), "w b (c h) -> b c h w", h=FEATURE_ROWS)
-
-        rightward, leftward = generated.split(batch)
-        gap = torch.cat([rightward[..., :gap_columns], leftward[..., :gap_columns].flip(-1)], dim=1)
-        sequences = None
-        if with_guesses:
-            sequences = Sequences(torch.cat([left, rightward], -1), torch.cat([leftward.flip(-1), right], -1))
-        return self.output(gap), sequences
+        return Transfer(outputs[-1:], states)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .attention import contextual_attention
 from .config import COLUMN_WIDTH, DECODER_LEVELS, IMAGE_SIZE, GeneratorConfig
-from .content_transfer import BidirectionalContentTransfer, Sequences
+from .content_transfer import BidirectionalContentTransfer, Sequences, Transfer
 from .layers import (
     GlobalResidualBlock,
     ResidualBottleneck,
@@ -26,6 +26,15 @@ from .layers import (
 
 DEFAULT_GAP_COLUMNS = 4
 """A gap as wide as a photo: what the network was published for."""
+
+NORMED_LEVELS = (3, 4, 5)
+"""Stages whose convolutions are followed by instance norms, which see a map's whole width."""
+
+RESIDUAL_BLOCKS = {5: 2, 4: 3, 3: 3, 2: 4}
+"""Of each decoder stage; further out there are none."""
+
+GRB_DILATIONS = {5: 1, 4: 2, 3: 4, 2: 4}
+"""Of the global residual block before each decoder stage."""
 
 
 @dataclass
@@ -70,10 +79,13 @@ class GeneratorOutput:
     """A panorama and what the training losses look at."""
 
     panorama: Tensor
-    """(b 3 256 512+64·gap_columns), 0..1."""
+    """(b 3 256 512+64·gap_columns), 0..1; the gap alone, (b 3 256 64·gap_columns), where that was asked for."""
 
     gap_features: Tensor
     """(b c 4 gap_columns)."""
+
+    transfer: Transfer
+    """To be handed to `generate` for other gaps between the same photos."""
 
     sequences: Sequences | None
     """Both directions of the content transfer, where asked for."""
@@ -96,8 +108,12 @@ class Generator(nn.Module):
             rest = [ResidualBottleneck(stage[level], middle, norm=norm, activation=leaky_relu) for _ in range(blocks)]
             return nn.Sequential(down, *rest)
 
-        def decoder_stage(level: int, middle: int, blocks: int, *, norm: bool) -> nn.Sequential:
-            residual = [ResidualBottleneck(stage[level], middle, norm=norm, activation=relu) for _ in range(blocks)]
+        def decoder_stage(level: int, middle: int) -> nn.Sequential:
+            norm = level in NORMED_LEVELS
+            residual = [
+                ResidualBottleneck(stage[level], middle, norm=norm, activation=relu)
+                for _ in range(RESIDUAL_BLOCKS[level])
+            ]
             return nn.Sequential(*residual, upsample(stage[level], stage[level - 1], norm=norm))
 
         def first_convolution(channels: int, out_channels: int) -> nn.Sequential:
@@ -116,20 +132,19 @@ class Generator(nn.Module):
 
         self.feature_out = conv_unit(nn.Conv2d(transfer, stage[5], 1), activation=leaky_relu())
         for level in DECODER_LEVELS:
-            norm = level >= 3
+            norm = level in NORMED_LEVELS
             channels = stage[level]
             self.add_module(f"SHC{level}", SkipHorizontalConnection(channels, norm=norm))
             self.add_module(f"SHC{level}_mid", SkipHorizontalConnection(channels, norm=norm))
             skip = [nn.InstanceNorm2d(channels, affine=True)] if norm else []
             self.add_module(f"skip{level}", nn.Sequential(*skip, relu()))
-        self.GRB5 = GlobalResidualBlock(stage[5], dilation=1, norm=True)
-        self.GRB4 = GlobalResidualBlock(stage[4], dilation=2, norm=True)
-        self.GRB3 = GlobalResidualBlock(stage[3], dilation=4, norm=True)
-        self.GRB2 = GlobalResidualBlock(stage[2], dilation=4, norm=False)
-        self.decoder_stage5 = decoder_stage(5, stage[5] // 2, 2, norm=True)
-        self.decoder_stage4 = decoder_stage(4, stage[4] // 4, 3, norm=True)
-        self.decoder_stage3 = decoder_stage(3, stage[3] // 4, 3, norm=True)
-        self.decoder_stage2 = decoder_stage(2, stage[2] // 4, 4, norm=False)
+        for level, dilation in GRB_DILATIONS.items():
+            block = GlobalResidualBlock(stage[level], dilation=dilation, norm=level in NORMED_LEVELS)
+            self.add_module(f"GRB{level}", block)
+        self.decoder_stage5 = decoder_stage(5, stage[5] // 2)
+        self.decoder_stage4 = decoder_stage(4, stage[4] // 4)
+        self.decoder_stage3 = decoder_stage(3, stage[3] // 4)
+        self.decoder_stage2 = decoder_stage(2, stage[2] // 4)
         self.decoder_stage1 = upsample(stage[1], stage[0], norm=False)
         self.decoder_stage0 = conv_unit(
             nn.ConvTranspose2d(stage[0], 3, 4, stride=2, padding=1, bias=False), activation=nn.Sigmoid()
@@ -187,6 +202,8 @@ class Generator(nn.Module):
         gap_columns: int = DEFAULT_GAP_COLUMNS,
         *,
         with_guesses: bool = False,
+        gap_alone: bool = False,
+        written: Transfer | None = None,
     ) -> GeneratorOutput:
         """Generate the gap between two encoded photos and decode the panorama.
 
@@ -194,33 +211,74 @@ class Generator(nn.Module):
             left: what `encode` returned for the left photos; `right` alike.
             gap_columns: width of the gap in columns of 64 px, at least 1.
             with_guesses: also return the content transfer's full sequences, for the consistency loss.
+            gap_alone: of the panorama, decode the gap alone. What only its sides depend on is not computed.
+            written: the `transfer` of another gap between the same photos, which is not computed again.
 
         Raises:
             ValueError: if `gap_columns` is less than 1.
         """
         if gap_columns < 1:
             raise ValueError(f"gap_columns is {gap_columns}; a gap has at least 1 column")
-        gap_features, sequences = self.BCT(left.transfer, right.transfer, gap_columns, with_guesses=with_guesses)
+        gap_features, transfer, sequences = self.BCT(
+            left.transfer, right.transfer, gap_columns, with_guesses=with_guesses, written=written
+        )
         features = torch.cat([left.bottleneck, self.feature_out(gap_features), right.bottleneck], dim=-1)
-        features = self.decoder_stage5(self.GRB5(features))
+        features = self.decoder_stage5(self.get_submodule("GRB5")(features))
         for level in reversed(DECODER_LEVELS):
-            features = self._join_skips(level, features, left.skips[level], right.skips[level])
-            if level >= 2:
+            needed = reach(level) if gap_alone and level <= self._first_local_level else None
+            features = self._join_skips(level, features, left.skips[level], right.skips[level], gap_columns, needed)
+            if level in GRB_DILATIONS:
                 features = self.get_submodule(f"GRB{level}")(features)
             features = self.get_submodule(f"decoder_stage{level}")(features)
-        return GeneratorOutput(features, gap_features, sequences)
+        panorama = _split(features, COLUMN_WIDTH * gap_columns)[1] if gap_alone else features
+        return GeneratorOutput(panorama, gap_features, transfer, sequences)
 
-    def _join_skips(self, level: int, features: Tensor, left_skip: Tensor, right_skip: Tensor) -> Tensor:
-        """Give the encoder's detail back to the sides, and to the gap where this level has attention."""
+    @property
+    def _first_local_level(self) -> int:
+        """The decoder level from whose attention on nothing sees all of a map's width: neither attention nor norms."""
+        return min((*self.config.attention_levels, min(NORMED_LEVELS) - 1))
+
+    def _join_skips(
+        self,
+        level: int,
+        features: Tensor,
+        left_skip: Tensor,
+        right_skip: Tensor,
+        gap_columns: int,
+        needed: int | None,
+    ) -> Tensor:
+        """Give the encoder's detail back to the sides, and to the gap where this level has attention.
+
+        Of either side no more than `needed` columns beside the gap are kept; None: all.
+        """
         join, join_gap, finish = (self.get_submodule(name.format(level)) for name in ("SHC{}", "SHC{}_mid", "skip{}"))
-        side = left_skip.shape[-1]
-        left, gap, right = features.split([side, features.shape[-1] - 2 * side, side], dim=-1)
+        left, gap, right = _split(features, gap_columns * COLUMN_WIDTH >> level + 1)
         if level in self.config.attention_levels:
             attended = contextual_attention(
                 gap, torch.cat([left, right], dim=-1), torch.cat([left_skip, right_skip], dim=-1)
             )
             gap = finish(join_gap(torch.cat([gap, attended], dim=1), gap))
+        if needed is not None:
+            left, left_skip = left[..., -needed:], left_skip[..., -needed:]
+            right, right_skip = right[..., :needed], right_skip[..., :needed]
         if level in self.config.skip_levels:
             skips = torch.cat([left_skip, right_skip])
             left, right = finish(join(torch.cat([torch.cat([left, right]), skips], dim=1), skips)).chunk(2)
         return torch.cat([left, gap, right], dim=-1)
+
+
+def reach(level: int) -> int:
+    """How many columns of either side the convolutions of a decoder level and of those further out reach from the gap,
+    the joining of skips included."""
+    further_out = reach(level - 1) if level else 0
+    upsampling = further_out // 2 + 1
+    residual_blocks = RESIDUAL_BLOCKS.get(level, 0)
+    global_block = 3 * GRB_DILATIONS.get(level, 0)
+    joined_skips = 1
+    return upsampling + residual_blocks + global_block + joined_skips
+
+
+def _split(features: Tensor, gap_width: int) -> tuple[Tensor, ...]:
+    """A map, (b c h w), as left side, gap and right side."""
+    side = (features.shape[-1] - gap_width) // 2
+    return features.split([side, gap_width, side], dim=-1)

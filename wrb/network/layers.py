@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -31,8 +33,22 @@ def conv_unit(
 
 def upsample(channels: int, out_channels: int, *, norm: bool) -> nn.Sequential:
     """Transposed convolution that doubles height and width: (b c h w) to (b out_channels 2h 2w)."""
-    conv = nn.ConvTranspose2d(channels, out_channels, 4, stride=2, padding=1, bias=False)
-    return conv_unit(conv, norm=norm, activation=relu())
+    return conv_unit(Doubling(channels, out_channels), norm=norm, activation=relu())
+
+
+class Doubling(nn.ConvTranspose2d):
+    """A transposed convolution that doubles height and width."""
+
+    def __init__(self, channels: int, out_channels: int) -> None:
+        super().__init__(channels, out_channels, 4, stride=2, padding=1, bias=False)
+
+    def forward(self, features: Tensor, output_size: list[int] | None = None) -> Tensor:
+        height, width = features.shape[-2:]
+        if torch.is_grad_enabled() or features.device.type != "cpu" or height * width > self.in_channels:
+            return super().forward(features, output_size)
+        # where the weights are more than the map, they are what takes the time: torch rearranges them, this does not
+        parts = self.weight.flatten(1).mT @ features.flatten(2)
+        return F.fold(parts, (2 * height, 2 * width), 4, padding=1, stride=2)
 
 
 class ResidualBottleneck(nn.Module):
