@@ -174,6 +174,7 @@ def test_sides_get_no_detail_back_at_levels_without_skips(
 LEVELS = [(), (0,), (1,), (2,), (4,), (1, 3), (0, 1, 2, 3, 4)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attention_levels", LEVELS)
 @pytest.mark.parametrize("skip_levels", [(0, 1, 2, 3, 4), (1, 3)])
 @torch.inference_mode()
