@@ -70,7 +70,7 @@ def check_photos(photos: Tensor, name: str, direction: Direction = "right") -> N
     # the sum tells without a second image whether there is anything to count
     if not photos.sum().isfinite() and (count := int(photos.numel() - photos.isfinite().sum())):
         raise ValueError(f"{name} has {count} values that are NaN or infinite; repair the photo first")
-    if (largest := float(torch.linalg.vector_norm(photos, math.inf))) > LARGEST_VALUE:
+    if (largest := float(torch.linalg.vector_norm(photos.detach(), math.inf))) > LARGEST_VALUE:
         raise ValueError(f"{name} has values of up to {largest:.0e}; scale them to 0..1")
 
 

@@ -5,7 +5,7 @@ import torch
 
 from tests.scenery import layers
 from wrb.detail import DetailSettings, add_detail
-from wrb.detail.layers import Sketch, depth_of_layer, match_classes, match_layers, plausible_landmarks, smooth_rows
+from wrb.detail.layers import Sketch, depth_of_layer, match_layers, plausible_landmarks, smooth_rows
 from wrb.detail.segmentation import LAND, SKY, WATER
 
 SETTINGS = DetailSettings()
@@ -32,7 +32,7 @@ def highest_shift(row_map):
 @pytest.mark.parametrize("heights", [(0.3, 0.6), (0.6, 0.3), (0.4, 0.5)])
 def test_skylines_of_land_are_laid_on_each_other(width, heights):
     left, right = heights
-    row_map = match_classes(classes(left), classes(right), width, SETTINGS)
+    row_map = match_layers(classes(left), classes(right), width, SETTINGS)
     assert highest_shift(row_map) == pytest.approx(abs(left - right), abs=0.04)
     middle = row_map.left_rows.add(row_map.right_rows).div(2).sub((left + right) / 2).abs().argmin()
     assert float(row_map.left_rows[middle]) == pytest.approx(left, abs=0.04)
@@ -66,23 +66,23 @@ def test_skylines_of_land_are_laid_on_each_other(width, heights):
     ],
 )
 def test_nothing_moves_where_nothing_is_sure_or_gained(left, right):
-    assert match_classes(left, right, 1, SETTINGS) is None
-    assert match_classes(right.flip(-1), left.flip(-1), 1, SETTINGS) is None
+    assert match_layers(left, right, 1, SETTINGS) is None
+    assert match_layers(right.flip(-1), left.flip(-1), 1, SETTINGS) is None
 
 
 @pytest.mark.parametrize("width", [2, 4])
 def test_the_land_comes_to_the_sea(width):
     """Nothing that shows the sea slopes: all of the moving is done in the half of the land."""
-    row_map = match_classes(classes(0.4), classes(0.6, 0.6), width, SETTINGS)
+    row_map = match_layers(classes(0.4), classes(0.6, 0.6), width, SETTINGS)
     assert row_map.end <= 2 / 3
-    mirrored = match_classes(classes(0.6, 0.6), classes(0.4), width, SETTINGS)
+    mirrored = match_layers(classes(0.6, 0.6), classes(0.4), width, SETTINGS)
     assert mirrored.start == pytest.approx(1 - row_map.end)
     assert mirrored.end == pytest.approx(1 - row_map.start)
     torch.testing.assert_close(mirrored.left_rows, row_map.right_rows, atol=0.01, rtol=0)
 
 
 def test_a_shore_below_stays_where_it_is_while_the_land_above_it_moves():
-    row_map = match_classes(classes(0.3, 0.8), classes(0.5, 0.8), 1, SETTINGS)
+    row_map = match_layers(classes(0.3, 0.8), classes(0.5, 0.8), 1, SETTINGS)
     assert highest_shift(row_map) > 0.15
     at_shore = row_map.left_rows.sub(0.8).abs().argmin()
     assert float(row_map.right_rows[at_shore]) == pytest.approx(0.8, abs=0.02)
@@ -90,8 +90,8 @@ def test_a_shore_below_stays_where_it_is_while_the_land_above_it_moves():
 
 def test_swapped_and_mirrored_photos_give_the_mirrored_map():
     left, right = classes(0.35, 0.9), classes(0.55)
-    row_map = match_classes(left, right, 1, SETTINGS)
-    mirrored = match_classes(right.flip(-1), left.flip(-1), 1, SETTINGS)
+    row_map = match_layers(left, right, 1, SETTINGS)
+    mirrored = match_layers(right.flip(-1), left.flip(-1), 1, SETTINGS)
     torch.testing.assert_close(mirrored.rows_shown(64, 64), row_map.rows_shown(64, 64).flip(0, -1), atol=1e-4, rtol=0)
 
 
@@ -107,7 +107,7 @@ def test_nothing_is_stretched_or_pressed_or_moved_more_than_the_settings_say():
 
 def test_a_sketch_costs_the_share_at_which_sky_meets_land():
     sketch = Sketch(classes(0.25), classes(0.75), 1)
-    row_map = match_classes(classes(0.3), classes(0.6), 1, SETTINGS)
+    row_map = match_layers(classes(0.3), classes(0.6), 1, SETTINGS)
     clashes, slopes = sketch.costs([row_map.in_part(0), row_map], SETTINGS)
     assert float(clashes[0]) == pytest.approx(0.5, abs=0.04)
     assert float(slopes[0]) == pytest.approx(0, abs=1e-5)
@@ -117,26 +117,26 @@ def test_a_sketch_costs_the_share_at_which_sky_meets_land():
 class TestSettings:
     def test_the_gain_decides_whether_anything_moves(self):
         little = classes(0.5), classes(0.5625)
-        assert match_classes(*little, 1, SETTINGS) is not None
-        assert match_classes(*little, 1, DetailSettings(layer_gain=2 * SETTINGS.layer_gain)) is None
+        assert match_layers(*little, 1, SETTINGS) is not None
+        assert match_layers(*little, 1, DetailSettings(layer_gain=2 * SETTINGS.layer_gain)) is None
         less = classes(0.5), classes(0.53125)
-        assert match_classes(*less, 1, SETTINGS) is None
-        assert match_classes(*less, 1, DetailSettings(layer_gain=SETTINGS.layer_gain / 2)) is not None
+        assert match_layers(*less, 1, SETTINGS) is None
+        assert match_layers(*less, 1, DetailSettings(layer_gain=SETTINGS.layer_gain / 2)) is not None
 
     def test_photos_that_do_not_go_together_stay_as_they_lie(self):
         left, right = classes(0.3), classes(0.6)
         right[:, :16] = torch.tensor([0.01, 0.98, 0.01])[:, None, None]  # a roof of leaves
         told = [
-            match_classes(left, right, 1, DetailSettings(max_layer_clash=factor * SETTINGS.max_layer_clash))
+            match_layers(left, right, 1, DetailSettings(max_layer_clash=factor * SETTINGS.max_layer_clash))
             for factor in (0.5, 1, 2)
         ]
         assert [row_map is None for row_map in told] == [True, True, False]
 
     @pytest.mark.parametrize("limit", ["max_layer_shift", "max_layer_stretch"])
     def test_a_limit_that_is_reached_keeps_everything_where_it_is(self, limit):
-        assert match_classes(classes(0.3), classes(0.6), 1, SETTINGS) is not None
+        assert match_layers(classes(0.3), classes(0.6), 1, SETTINGS) is not None
         limited = DetailSettings(**{limit: getattr(SETTINGS, limit) / 2})
-        assert match_classes(classes(0.3), classes(0.6), 1, limited) is None
+        assert match_layers(classes(0.3), classes(0.6), 1, limited) is None
 
     @pytest.mark.parametrize(
         ("setting", "left", "right"),
@@ -147,7 +147,7 @@ class TestSettings:
         ],
     )
     def test_a_penalty_counts_in_proportion_and_where_it_belongs(self, setting, left, right):
-        row_map = match_classes(classes(0.3), classes(0.6), 1, SETTINGS)
+        row_map = match_layers(classes(0.3), classes(0.6), 1, SETTINGS)
 
         def costs(factor):
             changed = DetailSettings(**{setting: factor * getattr(SETTINGS, setting)})

@@ -186,3 +186,28 @@ def test_a_mirror_costs_one_where_one_at_the_edge_would_be_and_nothing_from_eigh
     aside = (torch.arange(64, 128 - 5) - at_edge).abs() / 2  # in cells of 2 px
     torch.testing.assert_close(mirrored, (1 - aside / 8).clamp(min=0))
     assert mirrored.max() == 1 and mirrored.min() == 0
+
+
+def with_things(apart, reaching):
+    """Patches of a gap as wide as its black photos, with a thing in columns (start, end) of the left one."""
+    things = torch.zeros(2, 32, 64)
+    for kind, columns in enumerate((apart, reaching)):
+        things[kind, :, slice(*columns)] = 1
+    return PatchMatching(SourceStrip(black(32, 64), black(32, 64), 64, things), 1, SETTINGS)
+
+
+def test_a_thing_apart_from_the_gap_costs_thirty_for_its_share_of_a_patch():
+    matching = with_things((20, 26), (0, 0))
+    costs = matching.fixed_costs[:, len(matching.columns) // 2]
+    for start, share in ((14, 0), (17, 0.5), (20, 1), (23, 0.5), (128 - 26, 1)):  # the last in the mirror
+        without_thing = patches(black(32, 64), black(32, 64), 64).fixed_costs[:, len(matching.columns) // 2, start]
+        torch.testing.assert_close(costs[:, start] - without_thing, torch.full((14,), 30.0 * share))
+
+
+def test_a_thing_that_reaches_the_gap_is_a_source_as_its_mirror_at_the_edge_alone():
+    matching, without_thing = with_things((0, 0), (58, 64)), patches(black(32, 64), black(32, 64), 64)
+    patch = 3
+    more = (matching.fixed_costs - without_thing.fixed_costs)[0, patch, 64:70]
+    at_edge = torch.arange(64, 70) == matching.columns[patch]
+    assert at_edge.any()
+    assert (more[at_edge] == 0).all() and (more[~at_edge] > 0).all()

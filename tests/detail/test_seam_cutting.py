@@ -163,3 +163,14 @@ def test_pieces_have_few_crumbs():
         neighbours = torch.stack([offset[:-2, 1:-1], offset[2:, 1:-1], offset[1:-1, :-2], offset[1:-1, 2:]])
         counts.append(int((offset[1:-1, 1:-1] != neighbours).all(0).sum()))
     assert 3 * counts[0] < 2 * counts[1]
+
+
+def test_a_thing_is_shown_by_its_mirror_at_the_edge_alone():
+    """Of pixels between black photos, where the left one ends in a thing and has another one apart from the gap."""
+    photo, things = torch.zeros(3, 64, 100), torch.zeros(2, 64, 100)
+    things[0, :, 20:30] = things[1, :, 90:] = 1
+    matching = PatchMatching(SourceStrip(photo, photo, 64, things), 1, SETTINGS)
+    costs = SeamCutting(matching, torch.zeros(3, 64, 64), torch.full((16, 16), -78)).costs / matching.variance
+    apart, beyond = costs[0, :, 2:6], costs[0, :, 10:]  # 100 + 2 - 78 = 24 lies in the thing, 32 beyond it
+    assert (apart.mean() - beyond[:, :4].mean()).item() == pytest.approx(30, abs=0.1)
+    assert (costs[-1, :, :10] < 1).all(), "the mirror, of the thing that reaches the gap"

@@ -9,13 +9,17 @@ A file of marks has one JSON object a line:
   Clouds, sun and moon are sky; a mast or a wire does not end it.
 - water: at each of them, the top and bottom of the largest surface of water, or null. Ice, snow and waterfalls are
   land.
-- things: what one sees as one object: name, left, top, right, bottom in %. Nothing reads them yet.
-- sure: 3 if the photo is clear, 2 if in parts, 1 if one could not tell; then nothing is learnt from it.
+- things: what would look broken if it was cut in two, such as a house, a boat or a lone tree: name, left, top, right,
+  bottom in %.
+- sure: 3 if the layers are clear, 2 if in parts, 1 if one could not tell; then none are learnt.
+
+Sky, water and sure may be left out together, where things alone are marked; and things, where nobody looked for them.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +34,7 @@ from wrb.files import read_text
 
 from .edges import at_columns, lead_line
 
-FIELDS = ("photo", "sky", "water", "things", "sure")
+LAYER_FIELDS = ("sky", "water", "sure")
 
 NUM_COLUMNS = 13
 
@@ -51,22 +55,22 @@ UNKNOWN_END = 0.02
 class Marks:
     """Of one photo, in % of its height, at `NUM_COLUMNS` columns."""
 
-    sky: tuple[float, ...]
-    """Where it ends."""
+    sky: tuple[float, ...] = ()
+    """Where it ends; nothing if layers are not marked."""
 
-    water: tuple[tuple[float, float] | None, ...]
+    water: tuple[tuple[float, float] | None, ...] = ()
     """Its top and bottom."""
 
-    things: tuple[tuple[str, float, float, float, float], ...] = ()
-    """Name, left, top, right, bottom; left and right in % of the width."""
+    things: tuple[tuple[str, float, float, float, float], ...] | None = None
+    """Name, left, top, right, bottom; left and right in % of the width. None: nobody looked for them."""
 
     sure: int = 3
     """1 to 3."""
 
     @property
     def usable(self) -> bool:
-        """Whether the one who marked could tell what is what."""
-        return self.sure > 1
+        """Whether layers are marked, and the one who marked could tell what is what."""
+        return bool(self.sky) and self.sure > 1
 
 
 def read_marks(path: Path) -> dict[str, Marks]:
@@ -102,11 +106,19 @@ def _parse(line: str) -> tuple[str, Marks]:
         raise ValueError(f"this is not JSON: {error}") from error
     if not isinstance(entry, dict):
         raise ValueError("this is no JSON object; write {...}")
-    if missing := set(FIELDS) - entry.keys():
-        raise ValueError(f"{min(missing)}: is missing")
-    name, sky, water, things, sure = (entry[field] for field in FIELDS)
+    name, things = entry.get("photo"), entry.get("things")
     if not isinstance(name, str) or not name or "/" in name or "\\" in name:
         raise ValueError(f"photo: {name!r} is not the name of a file without folders")
+    if things is not None:
+        if not isinstance(things, list) or not all(_is_thing(thing) for thing in things):
+            raise ValueError(f"things: {things!r} is not a list of [name, left, top, right, bottom] in 0 to 100")
+        things = tuple(tuple(thing) for thing in things)
+    layer_fields = entry.keys() & set(LAYER_FIELDS)
+    if not layer_fields and things is not None:
+        return name, Marks(things=things)
+    if missing := set(LAYER_FIELDS) - layer_fields:
+        raise ValueError(f"{min(missing)}: is missing")
+    sky, water, sure = (entry[field] for field in LAYER_FIELDS)
     for field, values in (("sky", sky), ("water", water)):
         if not isinstance(values, list) or len(values) != NUM_COLUMNS:
             raise ValueError(f"{field}: {values!r} is not a list of {NUM_COLUMNS} values, one a column")
@@ -116,12 +128,10 @@ def _parse(line: str) -> tuple[str, Marks]:
     for value in water:
         if value is not None and not _is_range(value):
             raise ValueError(f"water: {value!r} is neither null nor [top, bottom] with 0 <= top <= bottom <= 100")
-    if not isinstance(things, list) or not all(_is_thing(thing) for thing in things):
-        raise ValueError(f"things: {things!r} is not a list of [name, left, top, right, bottom] in 0 to 100")
     if sure not in (1, 2, 3):
         raise ValueError(f"sure: {sure!r} is not 1, 2 or 3")
     water = tuple(None if value is None else (value[0], value[1]) for value in water)
-    return name, Marks(sky=tuple(sky), water=water, things=tuple(tuple(thing) for thing in things), sure=sure)
+    return name, Marks(sky=tuple(sky), water=water, things=things, sure=sure)
 
 
 def _is_percentage(value: Any) -> bool:
@@ -171,6 +181,27 @@ def mask(photo: Tensor, marks: Marks) -> Tensor:
             upper, lower = (top[marked] - UNKNOWN_END) * height, (bottom[marked] + UNKNOWN_END) * height
             column[(middle >= upper) & (middle <= lower) & (column != SKY)] = UNKNOWN
     return torch.from_numpy(classes)
+
+
+def thing_mask(height: int, width: int, marks: Marks) -> Tensor:
+    """1 where a thing is, 0 where none is, `UNKNOWN` in a line around things, as marks are not exact; int64 (h w)."""
+    if marks.things is None:
+        return torch.full((height, width), UNKNOWN)
+    things = torch.zeros(height, width, dtype=torch.int64)
+    boxes = [_box(thing, height, width) for thing in marks.things]
+    for top, bottom, left, right in boxes:
+        things[max(top - 1, 0) : bottom + 1, max(left - 1, 0) : right + 1] = UNKNOWN
+    for top, bottom, left, right in boxes:
+        things[top:bottom, left:right] = 1
+    return things
+
+
+def _box(thing: tuple[str, float, float, float, float], height: int, width: int) -> tuple[int, int, int, int]:
+    """Top, bottom, left and right in px, at least one px each way."""
+    _, left, top, right, bottom = thing
+    first_row, first_column = min(int(top / 100 * height), height - 1), min(int(left / 100 * width), width - 1)
+    last_row, last_column = math.ceil(bottom / 100 * height), math.ceil(right / 100 * width)
+    return first_row, max(last_row, first_row + 1), first_column, max(last_column, first_column + 1)
 
 
 def _skyline(photo: Tensor, marks: Marks) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

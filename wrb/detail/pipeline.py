@@ -16,9 +16,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from ..geometry import Direction
+from ..geometry import Direction, transposed
 from ..network.config import IMAGE_SIZE
 from ..poisson import low_pass, meet_edges
 from ..resampling import pool, reflect, resample, resize
@@ -28,7 +29,9 @@ from .high_frequencies import compose
 from .layers import depth_of_layer, match_layers
 from .low_frequencies import RowwiseResampling, guidance_cutoff, merge, trusted_cutoff
 from .row_map import RowMap
+from .segmentation import HEIGHT, Segmentation, segment
 from .settings import DetailSettings
+from .things import find_things
 
 
 def add_detail(
@@ -110,18 +113,29 @@ def _write_gap(
         right_small = at_network_size(right, right_cells).clamp(0, 1)
     gap_small = meet_edges(gap_small[None], left_small[None, ..., -1:], right_small[None, ..., :1])[0]
 
-    row_map = (
-        match_layers(left_small, right_small, width / height, settings) if layers and direction == "right" else None
+    seen = (
+        [_segment(small, direction) for small in (left_small, right_small)] if layers or settings.thing_penalty else []
     )
+    things = (
+        (find_things(seen[0].things, settings), find_things(seen[1].things.flip(-1), settings).flip(-1))
+        if settings.thing_penalty
+        else None
+    )
+    row_map = None
+    if layers and direction == "right":
+        squares_seen = seen[0].classes[..., -HEIGHT:], seen[1].classes[..., :HEIGHT]
+        row_map = match_layers(*squares_seen, width / height, settings)
     smalls = left_small, gap_small, right_small
     if row_map is None:
         cutoff = trusted_cutoff(*smalls, settings)
-        merged, contributions = _lay_pieces(*smalls, cutoff, settings, direction)
+        merged, contributions = _lay_pieces(*smalls, things, cutoff, settings, direction)
     else:
         row_map = row_map.in_part(layers)
         smalls = _at_common_rows(row_map, *smalls)
+        if things:
+            things = row_map.rectify(things[0], row_map.left_rows), row_map.rectify(things[1], row_map.right_rows)
         cutoff = min(trusted_cutoff(*smalls, settings), settings.max_moved_cutoff)
-        merged, contributions = _lay_pieces(*smalls, cutoff, settings, direction)
+        merged, contributions = _lay_pieces(*smalls, things, cutoff, settings, direction)
         merged, contributions = row_map.push(merged), row_map.in_own_rows(contributions)
     low_smalls = [pool(left_small, len(merged[0])), merged, pool(right_small, len(merged[0]))]
     low = RowwiseResampling(torch.cat(low_smalls, dim=-1), height, left_width + width + right_width)
@@ -148,8 +162,23 @@ def _at_common_rows(row_map: RowMap, left: Tensor, gap: Tensor, right: Tensor) -
     return left, gap, right
 
 
+def _segment(photo: Tensor, direction: Direction) -> Segmentation:
+    """What lies where in a photo, (3 h w), transposed where the panorama runs down: maps (3 64 w') and (64 w')."""
+    classes, things = segment(transposed(photo, direction)[None])
+    maps = transposed(torch.cat([classes[0], things]), direction)
+    size = HEIGHT, max(1, round(photo.shape[-1] * HEIGHT / photo.shape[-2]))
+    maps = F.interpolate(maps[None], size, mode="bilinear")[0]
+    return Segmentation(maps[:-1], maps[-1])
+
+
 def _lay_pieces(
-    left: Tensor, gap: Tensor, right: Tensor, cutoff: float, settings: DetailSettings, direction: Direction
+    left: Tensor,
+    gap: Tensor,
+    right: Tensor,
+    things: tuple[Tensor, Tensor] | None,
+    cutoff: float,
+    settings: DetailSettings,
+    direction: Direction,
 ) -> tuple[Tensor, Contributions]:
     """The gap's low frequencies, (3 h w), 64 or 256 px high, and what both photos contribute, from (3 256 w); the
     gap's own colours are kept up to the cut-off frequency."""
@@ -160,6 +189,7 @@ def _lay_pieces(
         right,
         lambda image: low_pass(image, guiding),
         settings,
+        things=things,
         allow_mirrored=direction == "right",
     )
     contributions = dissolve(correspondence, settings)

@@ -64,19 +64,31 @@ class SeamCutting:
         outside = (self.source_columns < start) | (self.source_columns >= end)
         costs = settings.misfit_weight * (self.shown - self.gap).square().sum(1) + FORBIDDEN * outside
         costs += settings.far_photo_penalty * matching.variance * matching.farness(self.columns, in_left == 0)
-        costs[-1] += matching.variance * self._mirror_penalties()
+        apart, reaching = self._things_shown()
+        costs += settings.thing_penalty * matching.variance * (apart + reaching * ~self._is_edge_mirror())
+        costs[-1] += matching.variance * self._mirror_penalties(reaching[-1])
         for edge, beside, column in ((strip.left[..., -1], -1, 0), (strip.right[..., 0], 1, -1)):
             step = self._pixels(0, beside)[..., column] - edge
             costs[..., column] += settings.photo_edge_weight * step.square().sum(1)
         return costs
 
-    def _mirror_penalties(self) -> Tensor:
-        """Of the mirror at the nearer edge, in variances, (h w)."""
+    def _things_shown(self) -> Tensor:
+        """How much of what the candidates show belongs to things apart from the gap, and to things that reach it, (2
+        candidates h w)."""
+        columns = self.source_columns.clamp(0, self.matching.strip.width - 1)
+        return self.matching.strip.things[:, self.rows[:, None], columns]
+
+    def _is_edge_mirror(self) -> Tensor:
+        return self.matching.strip.is_edge_mirror(self.offsets, self.source_columns)
+
+    def _mirror_penalties(self, reaching: Tensor) -> Tensor:
+        """Of the mirror at the nearer edge, in variances, (h w); none where it completes a thing that reaches it."""
         settings, strip = self.settings, self.matching.strip
         textured = with_mirrors(self._textured(strip.left), self._textured(strip.right))
         textured = textured[self.rows[:, None], self.source_columns[-1].clamp(0, strip.width - 1)]
         cells_from_edge = self.columns.minimum(self.columns.flip(0)) / self.matching.cell
-        return settings.edge_mirror_penalty * cells_from_edge + settings.textured_mirror_penalty * textured
+        penalties = settings.edge_mirror_penalty * cells_from_edge + settings.textured_mirror_penalty * textured
+        return penalties * (1 - reaching)
 
     def _textured(self, photo: Tensor) -> Tensor:
         """From 0 to 1 where a photo, (3 h w), varies in all directions, as much as its patches do: (h w)."""

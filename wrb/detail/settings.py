@@ -102,6 +102,18 @@ class DetailSettings:
     """That penalty falls to nothing over so many cells from there: a thing is seen again less easily turned left to
     right and well aside. With less, two thirds of a gap are mirrored."""
 
+    # Things, which are whole or not there
+
+    thing_threshold: float = 0.5
+    """How likely a place has to belong to a thing to be taken for one. With less, rocks and bushes of a slope are
+    things, and the gap has little to be laid of; with more, parts of things are left."""
+
+    thing_margin: int = 1
+    """So many px around things, at 64 px of the height, count as well: the network sees them a little too small."""
+
+    thing_penalty: float = 30.0
+    """Cost of a source that is a thing, for matching and for cutting. With less, pieces of things are seen."""
+
     # Cutting pieces to each other
 
     num_candidates: int = 4

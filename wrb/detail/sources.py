@@ -29,10 +29,25 @@ class SourceStrip:
     gap_width: int
     """In px."""
 
+    left_things: Tensor | None = None
+    """How much of each place of the left photo belongs to things apart from the gap, and to things that reach it,
+    (2 h w) in 0..1; None: there are none. `right_things` alike."""
+
+    right_things: Tensor | None = None
+
     @property
     def image(self) -> Tensor:
         """(3 h w)."""
         return with_mirrors(self.left, self.right)
+
+    @property
+    def things(self) -> Tensor:
+        """(2 h w), as of the photos."""
+        left, right = (
+            photo.new_zeros(2, *photo.shape[-2:]) if things is None else things
+            for photo, things in ((self.left, self.left_things), (self.right, self.right_things))
+        )
+        return with_mirrors(left, right)
 
     @property
     def width(self) -> int:
@@ -49,6 +64,11 @@ class SourceStrip:
     def right_mirror_offset(self) -> int:
         """At which a place of the gap shows the right photo's mirror at the gap's edge."""
         return self.left.shape[-1] + self.right.shape[-1] - self.gap_width
+
+    def is_edge_mirror(self, offsets: Tensor, source_columns: Tensor) -> Tensor:
+        """Whether offsets, which lead to these columns of the strip, show a photo's mirror at the gap's edge."""
+        in_right = source_columns >= self.joints[1]
+        return offsets == self.right_mirror_offset * in_right
 
     def photo_columns(self) -> Tensor:
         """For each column of the strip, which one of both photos side by side it shows: (w)."""

@@ -1,4 +1,4 @@
-"""From marks on photos to the network that tells sky, land and water. The photos are made, and VGG16 is random."""
+"""From marks on photos to the network that tells sky, land, water and things. The photos are made."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
+from training.perceptual import EfficientNetLiteFeatures
 from training.segmentation.edges import lead_line
-from training.segmentation.marks import NUM_COLUMNS, UNKNOWN, Marks, mask, read_marks
-from training.segmentation.scores import intersection_over_union
-from training.segmentation.student import Lesson, StudentSettings, learn_student
-from training.segmentation.teacher import Example, TeacherSettings, learn_teacher
+from training.segmentation.learning import LearningSettings, Lesson, learn, load_encoder
+from training.segmentation.marks import NUM_COLUMNS, UNKNOWN, Marks, mask, read_marks, thing_mask
+from training.segmentation.scores import intersection_over_union, precision_and_recall
 from training.segmentation.train import MARKS, SegmentationConfig, make_weights
-from training.segmentation.vgg import BLOCKS, NUM_FEATURES, VGG16Features
 from wrb.detail.segmentation import LAND, SKY, WATER, Segmenter
 
 CPU = torch.device("cpu")
@@ -30,21 +29,6 @@ def scene(height: int, width: int, skyline: int) -> torch.Tensor:
     photo[:, :skyline] = torch.tensor([0.5, 0.7, 1.0])[:, None, None]
     photo[:, skyline:] = torch.tensor([0.1, 0.4, 0.1])[:, None, None]
     return photo
-
-
-@pytest.fixture(scope="module")
-def vgg16(tmp_path_factory):
-    """A file of VGG16's weights in Caffe's layout, at random."""
-    torch.manual_seed(0)
-    state, above = {}, 3
-    for block, (count, channels) in enumerate(zip(BLOCKS, (64, 128, 256, 512, 512), strict=True), start=1):
-        for number in range(1, count + 1):
-            weight = torch.randn(channels, above, 3, 3) * (2 / (9 * above)) ** 0.5
-            state[f"conv{block}_{number}.weight"], above = weight.half(), channels
-            state[f"conv{block}_{number}.bias"] = torch.zeros(channels).half()
-    path = tmp_path_factory.mktemp("vgg16") / "vgg16.safetensors"
-    save_file(state, path)
-    return path
 
 
 def test_a_level_sky() -> None:
@@ -113,7 +97,7 @@ def test_wrong_marks_are_refused_by_line_and_field(tmp_path, change, message) ->
 
 
 @pytest.mark.parametrize(
-    ("line", "message"), [("{", "not JSON"), ("[]", "no JSON object"), ("{}", "photo: is missing")]
+    ("line", "message"), [("{", "not JSON"), ("[]", "no JSON object"), ("{}", "photo: None is not the name")]
 )
 def test_lines_that_are_no_marks_are_refused(tmp_path, line, message) -> None:
     path = tmp_path / "marks.jsonl"
@@ -124,8 +108,9 @@ def test_lines_that_are_no_marks_are_refused(tmp_path, line, message) -> None:
 
 def test_the_marks_of_the_project_can_be_read() -> None:
     marks = read_marks(MARKS)
-    assert len(marks) == 264
+    assert len(marks) == 403
     assert sum(of_photo.usable for of_photo in marks.values()) == 256
+    assert sum(len(of_photo.things or ()) for of_photo in marks.values()) == 2090
 
 
 def test_intersection_over_union_leaves_out_what_is_unknown() -> None:
@@ -133,56 +118,79 @@ def test_intersection_over_union_leaves_out_what_is_unknown() -> None:
     torch.testing.assert_close(intersection_over_union([(right, told)]), torch.tensor([0.5, 0.5, 1.0]))
 
 
-def test_vgg16_takes_caffes_order_of_colours(vgg16) -> None:
-    photo = torch.rand(1, 3, 32, 48)
-    network = VGG16Features(vgg16)
-    assert network(photo).shape == (1, NUM_FEATURES, 4, 6)
-    state = load_file(vgg16)
-    mean = torch.tensor([103.939, 116.779, 123.68])[:, None, None]
-    bgr = photo.flip(1) * 255 - mean
-    first = torch.conv2d(bgr, state["conv1_1.weight"].float(), state["conv1_1.bias"].float(), padding=1)
-    rgb_mean = mean.flip(0)
-    torch.testing.assert_close(network.features[0](photo * 255 - rgb_mean), first, rtol=1e-4, atol=1e-2)
+def test_precision_and_recall_leave_out_what_is_unknown() -> None:
+    right, told = torch.tensor([1, 1, 0, 0, UNKNOWN]), torch.tensor([1, 0, 1, 0, 1])
+    assert precision_and_recall([(right, told)]) == (0.5, 0.5)
 
 
-def test_a_file_of_another_network_is_refused(tmp_path) -> None:
-    save_file({"conv1_1.weight": torch.zeros(64, 3, 3, 3)}, tmp_path / "other.safetensors")
-    with pytest.raises(ValueError, match=r"no conv1_1\.bias of shape \(64,\)"):
-        VGG16Features(tmp_path / "other.safetensors")
+def test_a_thing_is_its_box_with_a_line_around_it_of_which_nothing_is_known() -> None:
+    marks = Marks(things=(("boat", 25, 50, 50, 75), ("buoy", 80.1, 10.1, 80.2, 10.2)))
+    things = thing_mask(40, 80, marks)
+    assert (things[20:30, 20:40] == 1).all()
+    assert (things[19, 19:41] == UNKNOWN).all() and (things[19:31, 40] == UNKNOWN).all()
+    assert things[4, 64] == 1, "the smallest thing is a pixel"
+    assert (things == 1).sum() == 201
 
 
-def test_the_teacher_learns_sky_and_land() -> None:
-    examples = []
-    for horizon in (4, 8):
-        features = torch.zeros(NUM_FEATURES, 12, 20)
-        features[:20, :horizon], features[20:40, horizon:] = 400, 400
-        classes = torch.full((24, 40), LAND)
-        classes[: 2 * horizon] = SKY
-        examples.append(Example(photo=scene(48, 80, 4 * horizon), features=features.half(), classes=classes))
-    settings = TeacherSettings(teacher_steps=40, teacher_batch_size=4)
-    teacher = learn_teacher(examples, settings, 0, CPU)
-    for example in examples:
-        told = teacher(example.features.float()[None], example.photo[None])[0].argmax(0)
-        assert (told == example.classes).float().mean() > 0.95
+def test_things_alone_can_be_marked(tmp_path) -> None:
+    path = tmp_path / "marks.jsonl"
+    path.write_text(json.dumps({"photo": "a.png", "things": [["boat", 1, 2, 3, 4]]}))
+    marks = read_marks(path)["a.png"]
+    assert marks.things == (("boat", 1, 2, 3, 4),)
+    assert (mask(scene(64, 96, 24), marks) == UNKNOWN).all()
 
 
-def test_the_student_learns_sky_and_land_and_the_same_from_the_same_seed() -> None:
-    lessons = []
-    for horizon in (40, 88):
-        classes = torch.zeros(3, 64, 96)
-        classes[SKY, : horizon // 2], classes[LAND, horizon // 2 :] = 1, 1
-        lessons.append(Lesson(photo=(scene(128, 192, horizon) * 255).byte(), classes=classes.half()))
-    settings = StudentSettings(student_steps=45, student_batch_size=4)
-    student = learn_student(lessons, settings, 0, CPU)
-    for lesson in lessons:
-        told = student(lesson.photo[None].float() / 255)[0].argmax(0)
-        assert (told == lesson.classes.argmax(0)).float().mean() > 0.9
-    short = StudentSettings(student_steps=2, student_batch_size=1)
-    first, second = (learn_student(lessons, short, 3, CPU).state_dict() for _ in range(2))
+def test_layers_alone_can_be_marked(tmp_path) -> None:
+    path = tmp_path / "marks.jsonl"
+    path.write_text(json.dumps({name: value for name, value in LINE.items() if name != "things"}))
+    assert (thing_mask(4, 8, read_marks(path)["a.png"]) == UNKNOWN).all()
+
+
+def lesson(skyline: int, box: tuple[int, int]) -> Lesson:
+    """A scene with a red square at that place of the maps."""
+    photo = scene(128, 192, skyline)
+    y, x = box
+    photo[:, 2 * y : 2 * y + 24, 2 * x : 2 * x + 24] = torch.tensor([1.0, 0.0, 0.0])[:, None, None]
+    classes = torch.full((64, 96), LAND)
+    classes[: skyline // 2] = SKY
+    things = torch.zeros(64, 96)
+    things[y : y + 12, x : x + 12] = 1
+    return Lesson(photo=(photo * 255).byte(), classes=classes.byte(), things=things.byte())
+
+
+def test_sky_land_and_things_are_learnt_and_the_same_from_the_same_seed() -> None:
+    lessons = [lesson(40, (40, 60)), lesson(88, (20, 10))]
+    network = learn(lessons, LearningSettings(steps=80, batch_size=4, learning_rate=4e-3), 0, CPU)
+    for one in lessons:
+        told = network(one.photo[None].float() / 255)[0]
+        assert (told[:-1].argmax(0) == one.classes).float().mean() > 0.9
+        assert ((told[-1] > 0) == one.things).float().mean() > 0.95
+        assert (told[-1] > 0)[one.things == 1].float().mean() > 0.7
+    short = LearningSettings(steps=2, batch_size=1)
+    first, second = (learn(lessons, short, 3, CPU).state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_the_command_writes_weights_that_the_blend_loads(tmp_path, vgg16, caplog) -> None:
+def test_the_encoder_is_efficientnet_lite0() -> None:
+    """Its features are those of the package, but for rounding and for where strides begin to count."""
+    network, efficient_net = Segmenter().eval(), EfficientNetLiteFeatures()
+    load_encoder(network, efficient_net.network)
+    photo = torch.full((1, 3, 640, 640), 0.25)  # so large that its middle sees no edge
+    features = network.stem(2 * photo - 1)
+    for stage in network.stages:
+        features = stage(features)
+    expected = efficient_net(photo)[-1]
+    torch.testing.assert_close(features[..., 20, 20], expected[..., 20, 20], atol=0.2, rtol=0.05)
+
+
+def test_the_weights_of_another_encoder_are_refused() -> None:
+    other = EfficientNetLiteFeatures().network
+    other._bn0 = torch.nn.BatchNorm2d(8)
+    with pytest.raises(ValueError, match="not those of EfficientNet-Lite0"):
+        load_encoder(Segmenter(), other)
+
+
+def test_the_command_writes_weights_that_the_blend_loads(tmp_path, caplog) -> None:
     caplog.set_level("INFO")
     (tmp_path / "photos").mkdir()
     lines = []
@@ -195,12 +203,9 @@ def test_the_command_writes_weights_that_the_blend_loads(tmp_path, vgg16, caplog
         SegmentationConfig(
             photos=(tmp_path / "photos",),
             marks=tmp_path / "marks.jsonl",
-            features=vgg16,
             out=tmp_path / "out.safetensors",
-            teacher_steps=2,
-            teacher_batch_size=1,
-            student_steps=2,
-            student_batch_size=1,
+            steps=2,
+            batch_size=1,
             held_back_share=0.4,
             device="cpu",
         )
@@ -209,7 +214,7 @@ def test_the_command_writes_weights_that_the_blend_loads(tmp_path, vgg16, caplog
     assert {value.dtype for value in state.values()} == {torch.float16, torch.int64}
     Segmenter().load_state_dict(state)
     assert "3 photos, 3 of them marked, 1 held back" in caplog.text
-    assert "student on the photos held back: IoU sky" in caplog.text
+    assert "on the photos held back: IoU sky" in caplog.text
 
 
 def test_marks_of_other_photos_are_refused(tmp_path, layered_photos) -> None:
