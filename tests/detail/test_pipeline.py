@@ -6,10 +6,12 @@ import torch
 import torch.nn.functional as F
 
 from tests.scenery import scenery
-from wrb.detail import DetailSettings, add_detail
+from wrb.detail import DetailSettings, add_detail, pipeline
+from wrb.detail.correspondence import find_correspondence
 from wrb.detail.pipeline import num_photo_cells
+from wrb.detail.segmentation import Segmentation
 from wrb.geometry import context
-from wrb.resampling import resize
+from wrb.resampling import reflect, resize
 
 
 def drawn(width, height):
@@ -207,3 +209,32 @@ def test_memory_is_in_proportion_to_the_gap():
     kilobytes = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     panorama = 3 * 4 * 1024 * (1024 + 8192 + 1024)
     assert kilobytes * 1024 < 3 * panorama
+
+
+@pytest.mark.parametrize(("reaching", "laid"), [(False, False), (True, True)])
+def test_a_thing_is_a_source_only_as_its_mirror_at_the_edge(monkeypatch, reaching, laid):
+    """A red block in the left photo, which the network asks for in the gap."""
+    found = []
+
+    def told(photos):
+        things = F.avg_pool2d((photos[:, :1] - photos[:, 1:2] > 0.8).float(), 4)[:, 0]
+        return Segmentation(torch.full((len(photos), 3, *things.shape[1:]), 1 / 3), things)
+
+    def find(*arguments, **options):
+        found.append(find_correspondence(*arguments, **options))
+        return found[-1]
+
+    monkeypatch.setattr(pipeline, "segment", told)
+    monkeypatch.setattr(pipeline, "find_correspondence", find)
+    left, right = scenery(256, 256) * 0.5, scenery(256, 256) * 0.5
+    columns = torch.zeros(256, dtype=torch.bool)
+    columns[slice(216, 256) if reaching else slice(60, 100)] = True
+    left[..., 100:140, columns] = torch.tensor([1.0, 0, 0])[:, None, None]
+    for penalty in (0.0, DetailSettings().thing_penalty):
+        add_detail(left.flip(-1), left, right, 256, layers=0, settings=DetailSettings(thing_penalty=penalty))
+    for correspondence, expected in zip(found, (True, laid), strict=True):
+        place = reflect(64 + torch.arange(64) + correspondence.offset, 64)
+        of_thing = (columns[::4][place] & ~correspondence.in_right)[25:35]
+        assert (of_thing.float().mean() > 0.05) == expected
+        if reaching:
+            assert (correspondence.offset[of_thing.nonzero(as_tuple=True)[0] + 25, of_thing.nonzero()[:, 1]] == 0).all()
