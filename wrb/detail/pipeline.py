@@ -3,8 +3,8 @@
 The network draws at a height of 256 px, and weak weights draw softly even there. What it does draw, colours and
 layout, is kept; everything finer comes from the photos, in three steps:
 
-1. Which part of the photos belongs where: `correspondence`, and where one photo passes into the other:
-   `cross_dissolve`.
+1. Which part of the photos belongs where: `correspondence`, without their `things`; and where one photo passes into the
+   other: `cross_dissolve`.
 2. The low frequencies: `low_frequencies`.
 3. The high frequencies, copied at full resolution: `high_frequencies`.
 
@@ -113,18 +113,12 @@ def _write_gap(
         right_small = at_network_size(right, right_cells).clamp(0, 1)
     gap_small = meet_edges(gap_small[None], left_small[None, ..., -1:], right_small[None, ..., :1])[0]
 
-    seen = (
-        [_segment(small, direction) for small in (left_small, right_small)] if layers or settings.thing_penalty else []
-    )
-    things = (
-        (find_things(seen[0].things, settings), find_things(seen[1].things.flip(-1), settings).flip(-1))
-        if settings.thing_penalty
-        else None
-    )
+    of_left, of_right = (_segment(small, direction) for small in (left_small, right_small))
+    things = find_things(of_left.things, settings), find_things(of_right.things.flip(-1), settings).flip(-1)
     row_map = None
     if layers and direction == "right":
-        squares_seen = seen[0].classes[..., -HEIGHT:], seen[1].classes[..., :HEIGHT]
-        row_map = match_layers(*squares_seen, width / height, settings)
+        beside_gap = of_left.classes[..., -HEIGHT:], of_right.classes[..., :HEIGHT]
+        row_map = match_layers(*beside_gap, width / height, settings)
     smalls = left_small, gap_small, right_small
     if row_map is None:
         cutoff = trusted_cutoff(*smalls, settings)
@@ -132,8 +126,7 @@ def _write_gap(
     else:
         row_map = row_map.in_part(layers)
         smalls = _at_common_rows(row_map, *smalls)
-        if things:
-            things = row_map.rectify(things[0], row_map.left_rows), row_map.rectify(things[1], row_map.right_rows)
+        things = row_map.rectify(things[0], row_map.left_rows), row_map.rectify(things[1], row_map.right_rows)
         cutoff = min(trusted_cutoff(*smalls, settings), settings.max_moved_cutoff)
         merged, contributions = _lay_pieces(*smalls, things, cutoff, settings, direction)
         merged, contributions = row_map.push(merged), row_map.in_own_rows(contributions)
@@ -163,7 +156,8 @@ def _at_common_rows(row_map: RowMap, left: Tensor, gap: Tensor, right: Tensor) -
 
 
 def _segment(photo: Tensor, direction: Direction) -> Segmentation:
-    """What lies where in a photo, (3 h w), transposed where the panorama runs down: maps (3 64 w') and (64 w')."""
+    """What lies where in one photo, (3 h w), transposed where the panorama runs down: classes (3 64 w') and things
+    (64 w')."""
     classes, things = segment(transposed(photo, direction)[None])
     maps = transposed(torch.cat([classes[0], things]), direction)
     size = HEIGHT, max(1, round(photo.shape[-1] * HEIGHT / photo.shape[-2]))
@@ -175,7 +169,7 @@ def _lay_pieces(
     left: Tensor,
     gap: Tensor,
     right: Tensor,
-    things: tuple[Tensor, Tensor] | None,
+    things: tuple[Tensor, Tensor],
     cutoff: float,
     settings: DetailSettings,
     direction: Direction,
