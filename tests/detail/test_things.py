@@ -42,3 +42,11 @@ def test_nothing_and_all_of_a_photo(share):
     apart, reaching = find_things(torch.full((64, 7), share), SETTINGS)
     assert not apart.any()
     assert reaching.mean() == share
+
+
+def test_what_is_more_likely_a_thing_than_not_is_one_with_a_px_around_it():
+    """With the defaults."""
+    places = torch.full((64, 80), 0.45)
+    places[10:20, 30:40] = 0.55
+    apart, _ = find_things(places, DetailSettings())
+    assert torch.equal(apart.nonzero()[[0, -1]], torch.tensor([[9, 29], [20, 40]]))
