@@ -148,6 +148,21 @@ def segment(photos: Tensor) -> Segmentation:
     return Segmentation(told[:, :-1], told[:, -1])
 
 
+def skyline(classes: Tensor) -> Tensor:
+    """Where the sky most likely ends in each column, as a share of the height.
+
+    Args:
+        classes: of `segment`, (... 3 h w).
+
+    Returns:
+        (... w), from 0, no sky, to 1, nothing else.
+    """
+    sky = classes[..., SKY, :, :].clamp(0.02, 0.98)  # no place alone decides
+    above = F.pad(sky.log().cumsum(-2), (0, 0, 1, 0))
+    below = F.pad((1 - sky).log().flip(-2).cumsum(-2).flip(-2), (0, 0, 0, 1))
+    return (above + below).argmax(-2) / classes.shape[-2]
+
+
 @lru_cache(maxsize=2)
 def _segmenter(device: torch.device) -> Segmenter:
     segmenter = Segmenter()
