@@ -8,7 +8,7 @@
 - distribution_distances: FID and KID, which compare panoramas with photos as two sets.
 - seam_visibility: how much the edges of a gap stand out.
 - psnr: how near a rebuilt gap is to the true one.
-- skylines: where the sky ends in a gap.
+- skylines: how far the skyline of a gap is from the true one.
 - report: the figures, as a table, in words and as JSON.
 - sheets: panoramas side by side, to look at.
 - validation: the figures and samples of a run while it trains.

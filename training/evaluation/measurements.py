@@ -22,7 +22,7 @@ from .psnr import HIGHEST_PSNR, psnr
 from .report import PHOTOS, Evaluation, Figures
 from .seam_visibility import seam_visibility
 from .settings import EvaluateConfig
-from .skylines import gap_skyline
+from .skylines import skyline_distances
 
 Case = tuple[str, int]
 """A method's name and a gap's width in columns."""
@@ -76,7 +76,7 @@ def evaluate(config: EvaluateConfig, photos: list[Path], methods: dict[str, Meth
                     seam=seams[case],
                     psnr=ratios[case],
                     perceptual_distance=differences[case],
-                    skyline_distance=skylines[case],
+                    skyline_distance=skylines.get(case),
                 )
             )
         figures.append(Figures(method=PHOTOS, gap_columns=columns, **distances_of_photos, seam=true_seams[columns]))
@@ -118,14 +118,14 @@ def _measure_reconstructions(
             left, truth, right = parts = cut(batch.to(config.torch_device), columns)
             width = truth.shape[-1]
             true_panoramas = torch.cat(parts, dim=-1)
-            true_skyline = gap_skyline(true_panoramas, columns)
             seams[columns].append(seam_visibility(true_panoramas, IMAGE_SIZE, width).cpu())
             for name, method in methods.items():
                 gap = cut(_in_eight_bits(method(left, right, width)), columns)[1]
                 ratios[name, columns].append(psnr(gap, truth).clamp(max=HIGHEST_PSNR).cpu())
                 differences[name, columns].append(distance(gap, truth).cpu())
-                drawn_skyline = gap_skyline(_in_eight_bits(method(left, right, width, detail=0)), columns)
-                skylines[name, columns].append((drawn_skyline - true_skyline).abs().mean(1).cpu())
+                drawing = _in_eight_bits(method(left, right, width, detail=0))
+                skylines[name, columns].append(skyline_distances(drawing, true_panoramas, columns).cpu())
+    skylines = {case: parts for case, parts in skylines.items() if any(map(len, parts))}
     return _means(ratios), _means(differences), _means(skylines), _means(seams)
 
 

@@ -43,8 +43,8 @@ class Figures:
     """Of the same from the truth, mean over photos; the lower the better."""
 
     skyline_distance: float | None = None
-    """Of the network's drawing, before any detail, from the true skyline, in px at a height of 64 px: mean over columns
-    and photos; the lower the better a guide."""
+    """Of the network's drawing, before any detail, from the true skyline, in px at a height of 64 px: mean over all
+    columns that have one; the lower the better a guide."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -158,9 +158,18 @@ def skyline(classes: Tensor) -> Tensor:
         (... w), from 0, no sky, to 1, nothing else.
     """
     sky = classes[..., SKY, :, :].clamp(0.02, 0.98)  # no place alone decides
-    above = F.pad(sky.log().cumsum(-2), (0, 0, 1, 0))
-    below = F.pad((1 - sky).log().flip(-2).cumsum(-2).flip(-2), (0, 0, 0, 1))
-    return (above + below).argmax(-2) / classes.shape[-2]
+    return best_parting(-sky.log(), -(1 - sky).log()) / classes.shape[-2]
+
+
+def best_parting(costs_above: Tensor, costs_below: Tensor) -> Tensor:
+    """The row that parts each column at the least cost: (... w), from 0, all is below it, to h, all is above.
+
+    Args:
+        costs_above: what it costs to have a place above the row, (... h w); `costs_below` below it.
+    """
+    above = F.pad(costs_above.cumsum(-2), (0, 0, 1, 0))
+    below = F.pad(costs_below.flip(-2).cumsum(-2).flip(-2), (0, 0, 0, 1))
+    return (above + below).argmin(-2)
 
 
 @lru_cache(maxsize=2)

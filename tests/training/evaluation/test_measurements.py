@@ -45,6 +45,7 @@ def test_noise_is_worse_than_a_good_gap_in_every_figure(figures):
     assert bad.psnr < 15 < good.psnr
     assert bad.perceptual_distance > 0.1
     assert bad.seam > 1.5 * good.seam
+    assert bad.skyline_distance > 1
 
 
 @pytest.mark.slow
