@@ -31,7 +31,7 @@ TRIALS: dict[str, dict[str, Any]] = {
 pixels; then the learning rate does not fall to zero."""
 
 NUM_EPOCHS = 3
-"""Of 500 photos: 187 steps, ten minutes on a core."""
+"""Of 500 photos: 187 steps, a quarter of an hour on a core."""
 
 
 def main() -> None:
