@@ -91,8 +91,9 @@ def combine(sets: Iterable[Sequence[str]]) -> list[tuple[str, DetailSettings]]:
 def with_settings(generator: Generator, settings: DetailSettings) -> Method:
     """The blend with these settings, as a method to evaluate."""
 
-    def make(left: Tensor, right: Tensor, width: int) -> Tensor:
-        return blend(generator, left, right, width, detail_settings=settings, batch_size=len(left)).panorama
+    def make(left: Tensor, right: Tensor, width: int, *, detail: float = 1) -> Tensor:
+        joined = blend(generator, left, right, width, detail=detail, detail_settings=settings, batch_size=len(left))
+        return joined.panorama
 
     return make
 

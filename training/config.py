@@ -56,8 +56,9 @@ class TrainingConfig(
     """Decay of the moving average of the generator's weights, which is what is validated and exported."""
 
     keep_by: Literal["loss", "kid"] = "loss"
-    """Which weights count as the best: those of the least validation loss, that is pixel and texture loss on held-back
-    photos; or those of the least kernel distance between joined pairs of these photos and the photos themselves."""
+    """Which weights count as the best: those of the least validation loss, that is pixel, pyramid and texture loss on
+    held-back photos; or those of the least kernel distance between joined pairs of these photos and the photos
+    themselves."""
 
     validate_every: int = 200
     """Steps between validations; each writes sample panoramas and keeps the best weights."""
@@ -115,9 +116,9 @@ class FineTuningConfig(TrainingConfig):
     """Halve both learning rates every so many epochs; 0 never does."""
 
     keep_by: Literal["loss", "kid"] = "kid"
-    """Which weights count as the best: those of the least validation loss, that is pixel and texture loss on held-back
-    photos; or those of the least kernel distance between joined pairs of these photos and the photos themselves. The
-    weights that the stage begins with take part: it is known not always to help."""
+    """Which weights count as the best: those of the least validation loss, that is pixel, pyramid and texture loss on
+    held-back photos; or those of the least kernel distance between joined pairs of these photos and the photos
+    themselves. The weights that the stage begins with take part: it is known not always to help."""
 
     pairs: Path | None = None
     """Table of distances made by `training.pairs`: each photo is joined with its nearest ones. Without, with any."""

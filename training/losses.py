@@ -25,6 +25,9 @@ MINIMUM_DISTANCE = 1e-5
 
 MINIMUM_SPREAD = 1e-4
 
+PYRAMID_HEIGHTS = (16, 32, 64)
+"""Of the scales that the pyramid loss compares, in px: layout up to silhouettes. Texture is finer, and not its part."""
+
 CHUNK = 256
 """Generated patches that are compared with all true ones at a time."""
 
@@ -35,6 +38,9 @@ class LossSettings(Settings):
 
     pixel_weight: float = 1.0
     """Weight of the pixel loss."""
+
+    pyramid_weight: float = 0.0
+    """Weight of the pyramid loss, which asks for the layout of the gap, with skylines as edges; 0 leaves it out."""
 
     feature_weight: float = 1.0
     """Weight of the feature reconstruction loss."""
@@ -84,6 +90,21 @@ def edge_weight(width: int) -> Tensor:
     column = torch.arange(width)
     falloff = torch.exp(-column.square() / (2 * (width / 4) ** 2))
     return falloff + falloff.flip(0)
+
+
+def pyramid_loss(gap: Tensor, truth: Tensor) -> Tensor:
+    """Absolute error at each of `PYRAMID_HEIGHTS`, alike at the edges and in the centre of the gap.
+
+    It is least at the median of what may be there, where a squared error is least at the mean: so a skyline that may be
+    somewhat higher or lower becomes an edge, not a blur. (L1 norms at several scales, as in Bojanowski et al., ICML
+    2018, but of means of blocks, not of bands.)
+
+    Args:
+        gap: generated middles, (r 3 256 w); `truth` the true ones.
+    """
+    difference = gap - truth
+    errors = [F.avg_pool2d(difference, difference.shape[-2] // height).abs().mean() for height in PYRAMID_HEIGHTS]
+    return len(gap) * torch.stack(errors).sum()
 
 
 def texture_loss(generated: list[Tensor], truth: list[Tensor]) -> Tensor:

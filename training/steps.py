@@ -20,6 +20,7 @@ from .losses import (
     feature_loss,
     generator_adversarial_loss,
     pixel_loss,
+    pyramid_loss,
     texture_loss,
 )
 from .photos import CROP_WIDTH
@@ -52,9 +53,12 @@ def generator_losses(
         "feature": config.feature_weight * feature_loss(gap_features, true_features, normalised=normalised),
         "consistency": config.consistency_weight * consistency_loss(sequences, normalised=normalised),
     }
+    gap = cut(panorama[: len(truth)], gap_columns)[1]
+    if config.pyramid_weight:
+        losses["pyramid"] = processes * config.pyramid_weight * pyramid_loss(gap, truth)
     if texture is not None and config.texture_weight:
         with accelerator.autocast():
-            generated_maps = texture(cut(panorama[: len(truth)], gap_columns)[1])
+            generated_maps = texture(gap)
             with torch.no_grad():
                 true_maps = texture(truth)
         losses["texture"] = processes * config.texture_weight * texture_loss(generated_maps, true_maps)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.scenery import layers
-from wrb.detail.segmentation import CLASSES, HEIGHT, LAND, SKY, WATER, segment
+from wrb.detail.segmentation import CLASSES, HEIGHT, LAND, SKY, WATER, segment, skyline
 from wrb.images import read_image
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -37,11 +37,22 @@ def test_the_sample_photos_are_understood(name, row, expected):
     assert told[:, round(row * HEIGHT)].mean(-1).argmax() == expected
 
 
-@pytest.mark.parametrize("skyline", [0.25, 0.5, 0.75])
-def test_the_sky_ends_at_the_skyline(skyline):
-    told = segment(layers(256, 256, skyline=skyline)).classes[0]
-    heights = (told[SKY] > 0.5).sum(0) / HEIGHT
-    assert (heights - skyline).abs().max() < 2 / HEIGHT
+@pytest.mark.parametrize("height", [0.25, 0.5, 0.75])
+def test_the_sky_ends_at_the_skyline(height):
+    told = segment(layers(256, 256, skyline=height)).classes
+    assert ((told[:, SKY] > 0.5).sum(1) / HEIGHT - height).abs().max() < 2 / HEIGHT
+    assert (skyline(told) - height).abs().max() < 2 / HEIGHT
+
+
+def test_the_skyline_is_the_likeliest_row_of_each_column_despite_a_cloud_or_a_window():
+    sky = torch.full((2, 64, 3), 0.05)
+    sky[:, :40] = 0.95
+    sky[0, 5:8, 1] = 0  # a cloud
+    sky[0, 50:52, 1] = 1  # a window
+    sky[1, :, 2], sky[1, :, 0] = 0, 1  # no sky, and nothing else
+    land = 1 - sky
+    rows = 64 * skyline(torch.stack([sky, land, torch.zeros_like(sky)], dim=1))
+    assert rows.tolist() == [[40, 40, 40], [64, 40, 0]]
 
 
 def test_a_photo_at_another_height_is_told_alike():

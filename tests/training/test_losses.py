@@ -18,6 +18,8 @@ from training.losses import (
     edge_weight,
     feature_loss,
     generator_adversarial_loss,
+    pixel_loss,
+    pyramid_loss,
     texture_loss,
 )
 from training.perceptual import EfficientNetLiteFeatures, VGG19Features
@@ -56,6 +58,28 @@ def test_pixels_near_the_photos_count_most():
     assert weight[0] > 0.99 and weight[-1] > 0.99
     assert weight[128] < 0.3
     torch.testing.assert_close(weight, weight.flip(0))
+
+
+def test_the_pyramid_asks_for_an_edge_where_the_pixels_ask_for_a_blur():
+    """Photos whose skylines are at any of nine heights, and gaps that are the same for all."""
+    row = torch.arange(256)[:, None]
+    truth = torch.stack([(row > skyline).float().expand(3, -1, 256) for skyline in range(112, 145, 4)])
+    blur, edge = truth.mean(0).expand_as(truth), truth.median(0).values.expand_as(truth)
+    assert pyramid_loss(edge, truth) < 0.95 * pyramid_loss(blur, truth)
+    sides = torch.rand(2, 9, 3, 256, 256)
+
+    def pixels(gap):
+        return pixel_loss(torch.cat([sides[0], gap, sides[1]], dim=-1), sides[0], truth, sides[1])
+
+    assert pixels(blur) < 0.95 * pixels(edge)
+
+
+def test_the_pyramid_sees_layout_not_texture_and_adds_up_samples():
+    truth = torch.rand(2, 3, 256, 128)
+    assert pyramid_loss(truth, truth) == 0
+    texture = 0.1 * (-1) ** torch.arange(256)[:, None]  # its mean over two rows is zero
+    assert pyramid_loss(truth + texture, truth) == pytest.approx(0, abs=1e-5)
+    assert pyramid_loss(truth + 0.1, truth).item() == pytest.approx(2 * 3 * 0.1, rel=1e-3)
 
 
 def test_texture_loss_is_least_for_the_truth_and_finite_for_nothing_at_all():

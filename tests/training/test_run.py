@@ -66,7 +66,7 @@ def test_a_run_leaves_weights_curves_samples_settings_and_a_sheet(config):
     assert steps_of(curves, "learning rate/generator") == steps_of(curves, "gradient norm/generator") == generator_steps
     assert steps_of(curves, "speed/samples a second") == steps_of(curves, "speed/share of time waiting for photos")
     assert 0 <= curves.Scalars("speed/share of time waiting for photos")[0].value <= 1
-    for name in ("psnr", "cross_fade_psnr", "pixel", "texture", "loss", "kid"):
+    for name in ("psnr", "cross_fade_psnr", "pixel", "pyramid", "texture", "loss", "kid"):
         assert steps_of(curves, f"validation/{name}") == [11, 22]
     assert set(curves.Tags()["images"]) == {"self-reconstruction", "different photos"}
 

@@ -142,6 +142,19 @@ def test_a_gap_judged_as_a_blend_shows_it_need_not_know_the_brightness(config, m
     assert losses[False] > 1.1 * sides
 
 
+def test_the_pyramid_is_a_loss_of_what_is_rebuilt_if_it_has_a_weight(config, make_state):
+    sample = {role: torch.rand(1, 3, 256, 768) for role in ("panorama", "left", "right", "other")}
+    losses = {}
+    for weight in (0.0, 0.1, 0.2):
+        state = make_state(dataclasses.replace(config, adversarial_weight=0.0, pyramid_weight=weight))
+        losses[weight] = generator_losses(state, None, sample, 4)
+    assert "pyramid" not in losses[0.0]
+    assert losses[0.2]["pyramid"].item() == pytest.approx(2 * losses[0.1]["pyramid"].item())
+    assert losses[0.1]["pyramid"].item() < 0.1 * 3, "of one sample, at three heights, each less than 1"
+    for name, value in losses[0.0].items():
+        assert torch.equal(value, losses[0.1][name])
+
+
 @pytest.mark.parametrize("gap_columns", [2, 4, 8])
 def test_a_gap_of_any_width_has_all_losses(config, make_state, gap_columns):
     state = make_state(config)

@@ -22,6 +22,7 @@ from .psnr import HIGHEST_PSNR, psnr
 from .report import PHOTOS, Evaluation, Figures
 from .seam_visibility import seam_visibility
 from .settings import EvaluateConfig
+from .skylines import skyline_distances
 
 Case = tuple[str, int]
 """A method's name and a gap's width in columns."""
@@ -54,7 +55,7 @@ def evaluate(config: EvaluateConfig, photos: list[Path], methods: dict[str, Meth
     )
     features, seams = _measure_pairs(config, network, PairsOfSquares(photos, pairs, config.crop_width), methods)
     crops = CentralCrops(photos, config.crop_width)
-    ratios, differences, true_seams = _measure_reconstructions(config, distance, crops, methods)
+    ratios, differences, skylines, true_seams = _measure_reconstructions(config, distance, crops, methods)
 
     def distances(features: Tensor) -> dict[str, float]:
         return {
@@ -75,6 +76,7 @@ def evaluate(config: EvaluateConfig, photos: list[Path], methods: dict[str, Meth
                     seam=seams[case],
                     psnr=ratios[case],
                     perceptual_distance=differences[case],
+                    skyline_distance=skylines.get(case),
                 )
             )
         figures.append(Figures(method=PHOTOS, gap_columns=columns, **distances_of_photos, seam=true_seams[columns]))
@@ -104,21 +106,27 @@ def _measure_pairs(
 
 def _measure_reconstructions(
     config: EvaluateConfig, distance: PerceptualDistance, crops: CentralCrops, methods: dict[str, Method]
-) -> tuple[dict[Case, float], dict[Case, float], dict[int, float]]:
-    """Mean PSNR and mean perceptual distance of the gaps, and the mean seam visibility of the true panoramas."""
+) -> tuple[dict[Case, float], dict[Case, float], dict[Case, float], dict[int, float]]:
+    """Mean PSNR and mean perceptual distance of the gaps, mean distance of the drawings' skylines from the true ones',
+    and the mean seam visibility of the true panoramas."""
     ratios: dict[Case, list[Tensor]] = defaultdict(list)
     differences: dict[Case, list[Tensor]] = defaultdict(list)
+    skylines: dict[Case, list[Tensor]] = defaultdict(list)
     seams: dict[int, list[Tensor]] = defaultdict(list)
     for batch in tqdm(DataLoader(crops, config.batch_size), desc="photos' own middles", unit="batch"):
         for columns in config.gap_columns:
             left, truth, right = parts = cut(batch.to(config.torch_device), columns)
             width = truth.shape[-1]
-            seams[columns].append(seam_visibility(torch.cat(parts, dim=-1), IMAGE_SIZE, width).cpu())
+            true_panoramas = torch.cat(parts, dim=-1)
+            seams[columns].append(seam_visibility(true_panoramas, IMAGE_SIZE, width).cpu())
             for name, method in methods.items():
                 gap = cut(_in_eight_bits(method(left, right, width)), columns)[1]
                 ratios[name, columns].append(psnr(gap, truth).clamp(max=HIGHEST_PSNR).cpu())
                 differences[name, columns].append(distance(gap, truth).cpu())
-    return _means(ratios), _means(differences), _means(seams)
+                drawing = _in_eight_bits(method(left, right, width, detail=0))
+                skylines[name, columns].append(skyline_distances(drawing, true_panoramas, columns).cpu())
+    skylines = {case: parts for case, parts in skylines.items() if any(map(len, parts))}
+    return _means(ratios), _means(differences), _means(skylines), _means(seams)
 
 
 def _in_eight_bits(images: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,8 +16,14 @@ from .baselines import BASELINES, HAS_PATCHMATCH
 
 logger = logging.getLogger(__name__)
 
-Method = Callable[[Tensor, Tensor, int], Tensor]
-"""Left and right photos, (b 3 256 256), and the gap's width in px to panoramas, (b 3 256 512+width)."""
+
+class Method(Protocol):
+    """Left and right photos, (b 3 256 256), and the gap's width in px to panoramas, (b 3 256 512+width).
+
+    With `detail` 0 the gap is the network's drawing alone, the guide of all detail; without a network it is the same.
+    """
+
+    def __call__(self, left: Tensor, right: Tensor, width: int, *, detail: float = 1) -> Tensor: ...
 
 
 def make_methods(weights: Sequence[Path], device: str | torch.device) -> dict[str, Method]:
@@ -35,11 +42,18 @@ def make_methods(weights: Sequence[Path], device: str | torch.device) -> dict[st
 
 def _generating(weights: Path | None, device: str | torch.device) -> Method:
     generator = load_generator(weights, device=device)
-    return lambda left, right, width: blend(generator, left, right, gap_width=width, batch_size=len(left)).panorama
+
+    def generate(left: Tensor, right: Tensor, width: int, *, detail: float = 1) -> Tensor:
+        return blend(generator, left, right, width, detail=detail, batch_size=len(left)).panorama
+
+    return generate
 
 
-def _filling(fill: Method) -> Method:
-    return lambda left, right, width: torch.cat([left, fill(left, right, width), right], dim=-1)
+def _filling(fill: Callable[[Tensor, Tensor, int], Tensor]) -> Method:
+    def join(left: Tensor, right: Tensor, width: int, *, detail: float = 1) -> Tensor:
+        return torch.cat([left, fill(left, right, width), right], dim=-1)
+
+    return join
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

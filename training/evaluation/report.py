@@ -6,6 +6,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 
+from wrb.detail.segmentation import HEIGHT
 from wrb.network.config import COLUMN_WIDTH
 
 from .datasets import WINDOW_WIDTH
@@ -41,6 +42,10 @@ class Figures:
     perceptual_distance: float | None = None
     """Of the same from the truth, mean over photos; the lower the better."""
 
+    skyline_distance: float | None = None
+    """Of the network's drawing, before any detail, from the true skyline, in px at a height of 64 px: mean over all
+    columns that have one; the lower the better a guide."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
@@ -63,8 +68,9 @@ class Evaluation:
             "seam",
             "PSNR of the gap, dB ↑",
             f"perceptual distance of the gap ↓ ({config.distance_network})",
+            "skyline of the drawing, px ↓",
         )
-        rows = [headings, ("--:", ":--", *["--:"] * 5)]
+        rows = [headings, ("--:", ":--", *["--:"] * 6)]
         for line in self.figures:
             numbers = (line.frechet_distance, 1000 * line.kernel_distance, line.seam, line.psnr)
             rows.append(
@@ -73,6 +79,7 @@ class Evaluation:
                     line.method,
                     *("–" if number is None else f"{number:.2f}" for number in numbers),
                     "–" if line.perceptual_distance is None else f"{line.perceptual_distance:.4f}",
+                    "–" if line.skyline_distance is None else f"{line.skyline_distance:.2f}",
                 )
             )
         return "".join(f"| {' | '.join(row)} |\n" for row in rows)
@@ -87,7 +94,8 @@ class Evaluation:
             f"{WINDOW_WIDTH} px on they see nothing but the gap. FID falls with the number of images: compare it "
             "within one table alone. Seam: the step across the gap's edges over the median step from column to column "
             "in the photos; below 1 it shows less than the photos' own detail. PSNR and perceptual distance: of the "
-            "gap made from the two sides of each photo's centre, from what was there. All in 8 bits. "
+            "gap made from the two sides of each photo's centre, from what was there. Skyline: of the same gap before "
+            f"any detail, the mean distance from the true one in px at a height of {HEIGHT} px. All in 8 bits. "
             f"Seed {self.config.seed}.\n"
         )
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from wrb import Generator
 
 from ..data import central, cut, meeting_edges
-from ..losses import LossSettings, pixel_loss, texture_loss
+from ..losses import LossSettings, pixel_loss, pyramid_loss, texture_loss
 from ..perceptual import PooledFeatures
 from ..photos import CROP_WIDTH
 from .baselines import cross_fade
@@ -44,11 +44,11 @@ def validate(
         with_kid: join different panoramas too.
 
     Returns:
-        Means over all: `psnr` and `cross_fade_psnr` of the gap in dB, its `pixel` and `texture` losses, and their
-        weighted sum, `loss`; with `with_kid` also `kid`, the kernel distance of joined pairs of different photos from
-        the photos, by the texture network's last features.
+        Means over all: `psnr` and `cross_fade_psnr` of the gap in dB, its `pixel`, `pyramid` and `texture` losses,
+        and their weighted sum, `loss`; with `with_kid` also `kid`, the kernel distance of joined pairs of different
+        photos from the photos, by the texture network's last features.
     """
-    sums = dict.fromkeys(("psnr", "cross_fade_psnr", "pixel", "texture"), 0.0)
+    sums = dict.fromkeys(("psnr", "cross_fade_psnr", "pixel", "pyramid", "texture"), 0.0)
     for batch in panoramas:
         left, gap, right = cut(batch)
         panorama = as_blended(generator, left, right)
@@ -56,10 +56,12 @@ def validate(
         sums["psnr"] += psnr(generated, gap).sum().item()
         sums["cross_fade_psnr"] += psnr(cross_fade(left, right, gap.shape[-1]), gap).sum().item()
         sums["pixel"] += pixel_loss(panorama, left, gap, right).item()
+        sums["pyramid"] += pyramid_loss(generated, gap).item()
         if texture is not None:
             sums["texture"] += texture_loss(texture(generated), texture(gap)).item()
     means = {name: value / sum(map(len, panoramas)) for name, value in sums.items()}
-    figures = {**means, "loss": weights.pixel_weight * means["pixel"] + weights.texture_weight * means["texture"]}
+    loss = sum(getattr(weights, f"{name}_weight") * means[name] for name in ("pixel", "pyramid", "texture"))
+    figures = {**means, "loss": loss}
     if with_kid and texture is not None:
         figures["kid"] = _kernel_distance(generator, PooledFeatures(texture), panoramas)
     return figures

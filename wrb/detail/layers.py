@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..resampling import fade, reflect
 from .row_map import RowMap, centres, common_rows, interpolate, rows_at
-from .segmentation import HEIGHT, LAND, SKY, WATER, segment
+from .segmentation import HEIGHT, LAND, SKY, WATER, segment, skyline
 from .settings import DetailSettings
 
 NUM_ROWS = 64
@@ -121,17 +121,11 @@ def plausible_landmarks(of_left: Tensor, of_right: Tensor, settings: DetailSetti
 
 def _skylines(classes: Tensor) -> list[float]:
     """Heights of the skyline, (3 64 w) from the gap on: beside it, a little farther in, and of the nearer half."""
-    height, width = classes.shape[-2:]
-    sky = classes[SKY].clamp(0.02, 0.98)
-    above, below = (
-        F.pad(sky.log().cumsum(0), (0, 0, 1, 0)),
-        F.pad((1 - sky).log().flip(0).cumsum(0).flip(0), (0, 0, 0, 1)),
-    )
-    skyline = (above + below).argmax(0) / height  # the most likely place in each column
-    eighth = max(1, width // 8)
-    near, inside = skyline[:eighth].median(), skyline[eighth : 3 * eighth + 1].median()
+    eighth = max(1, classes.shape[-1] // 8)
+    rows = skyline(classes)
+    near, inside = rows[:eighth].median(), rows[eighth : 3 * eighth + 1].median()
     heights: list[float] = []
-    for found in (float(near), float(inside), float(skyline[: 4 * eighth].mean())):
+    for found in (float(near), float(inside), float(rows[: 4 * eighth].mean())):
         if CLEAR < found < 1 - CLEAR and all(abs(found - other) > CLEAR / 2 for other in heights):
             heights.append(found)
     return heights

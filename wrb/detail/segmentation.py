@@ -148,6 +148,30 @@ def segment(photos: Tensor) -> Segmentation:
     return Segmentation(told[:, :-1], told[:, -1])
 
 
+def skyline(classes: Tensor) -> Tensor:
+    """Where the sky most likely ends in each column, as a share of the height.
+
+    Args:
+        classes: of `segment`, (... 3 h w).
+
+    Returns:
+        (... w), from 0, no sky, to 1, nothing else.
+    """
+    sky = classes[..., SKY, :, :].clamp(0.02, 0.98)  # no place alone decides
+    return best_parting(-sky.log(), -(1 - sky).log()) / classes.shape[-2]
+
+
+def best_parting(costs_above: Tensor, costs_below: Tensor) -> Tensor:
+    """The row that parts each column at the least cost: (... w), from 0, all is below it, to h, all is above.
+
+    Args:
+        costs_above: what it costs to have a place above the row, (... h w); `costs_below` below it.
+    """
+    above = F.pad(costs_above.cumsum(-2), (0, 0, 1, 0))
+    below = F.pad(costs_below.flip(-2).cumsum(-2).flip(-2), (0, 0, 0, 1))
+    return (above + below).argmin(-2)
+
+
 @lru_cache(maxsize=2)
 def _segmenter(device: torch.device) -> Segmenter:
     segmenter = Segmenter()

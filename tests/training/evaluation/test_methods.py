@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from training.evaluation.methods import make_methods
-from wrb import save_generator
+from wrb import blend, load_generator, save_generator
 
 
 def test_methods_are_the_built_in_model_and_the_baselines(tiny_generator, tmp_path):
@@ -17,6 +17,10 @@ def test_methods_are_the_built_in_model_and_the_baselines(tiny_generator, tmp_pa
         panorama = method(left, right, 128)
         assert panorama.shape == (1, 3, 256, 640)
         assert torch.equal(panorama[..., :256], left) and torch.equal(panorama[..., -256:], right)
+    drawing = blend(load_generator(tmp_path / "a.safetensors"), left, right, 128, detail=0).panorama
+    assert torch.equal(methods["a"](left, right, 128, detail=0), drawing)
+    assert not torch.equal(drawing, methods["a"](left, right, 128))
+    assert torch.equal(methods["cross-fade"](left, right, 128, detail=0), methods["cross-fade"](left, right, 128))
     save_generator(tiny_generator, tmp_path / "a.other")
     assert list(make_methods((tmp_path / "a.safetensors", tmp_path / "a.other"), "cpu"))[:2] == [
         "a.safetensors",
