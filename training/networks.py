@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from safetensors.torch import load_file
@@ -45,6 +46,10 @@ class ModelSettings(Settings):
     discriminator_width: int = 64
     """Channels of the discriminator's first convolution."""
 
+    discriminator_height: Literal[64, 128, 256] = 256
+    """Height in px to which the discriminator scales panoramas before it judges them: 64 asks for layout and
+    silhouettes alone, and is far cheaper."""
+
 
 def first_generator(settings: ModelSettings) -> Generator:
     """The generator that a run begins with.
@@ -68,9 +73,9 @@ def first_discriminator(settings: ModelSettings) -> Discriminator:
     """The discriminator that a run begins with.
 
     Raises:
-        ValueError: if the file to begin with holds no discriminator of that width.
+        ValueError: if the file to begin with holds no discriminator of that width and height.
     """
-    discriminator = Discriminator(settings.discriminator_width)
+    discriminator = Discriminator(settings.discriminator_width, settings.discriminator_height)
     path = settings.start_discriminator
     if path is None and settings.start_from is not None and settings.start_from.is_dir():
         path = settings.start_from / BEST_DISCRIMINATOR
@@ -80,7 +85,8 @@ def first_discriminator(settings: ModelSettings) -> Discriminator:
             discriminator.load_state_dict(tensors)
         except Exception as error:  # a damaged or foreign file can raise anything
             raise ValueError(
-                f"{path} does not hold a discriminator of width {settings.discriminator_width}: {error}"
+                f"{path} does not hold a discriminator of width {settings.discriminator_width} for a height of "
+                f"{settings.discriminator_height} px: {error}"
             ) from error
     return discriminator
 

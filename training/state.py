@@ -20,7 +20,7 @@ from .discriminator import Discriminator
 from .networks import first_discriminator, first_generator, generator_config
 from .optimisers import adam, warming_average
 
-FIXED = ("batch_size", "seed", "width", "discriminator_width")
+FIXED = ("batch_size", "seed", "width", "discriminator_width", "discriminator_height")
 """Settings that a run cannot change on its way."""
 
 logger = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class TrainingState:
         if checkpoint is not None:
             _require_same_run(config, checkpoint)
             generator = Generator(generator_config(config, GeneratorConfig(**checkpoint["generator_config"])))
-            discriminator = Discriminator(config.discriminator_width)
+            discriminator = Discriminator(config.discriminator_width, config.discriminator_height)
         else:
             generator, discriminator = first_generator(config), first_discriminator(config)
         self.generator = _placed(generator, accelerator.device)

@@ -12,6 +12,7 @@ from training.config import FineTuningConfig, SelfReconstructionConfig, differen
 DEFAULTS = {
     **{"photos": ["photos"], "out": "run", "start_from": None, "start_discriminator": None},
     **{"width": None, "attention_levels": None, "skip_levels": None, "discriminator_width": 64},
+    **{"discriminator_height": 256},
     **{"gap_columns": [4, 4], "batch_size": 20, "parts": 1, "epochs": 200},
     **{"learning_rate": 0.001, "discriminator_learning_rate": 0.0001, "halve_every": 0, "decay": 0.0},
     **{"weight_decay": 2e-05, "clip_gradient": 0.0, "discriminator_interval": 3},

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 import torchvision
 
 from tests.golden.seeded import seeded_state_dict
@@ -41,6 +42,13 @@ def vgg19(tmp_path_factory):
 def test_the_discriminator_has_the_published_keys_and_shapes():
     shapes = {name: list(tensor.shape) for name, tensor in Discriminator().state_dict().items()}
     assert shapes == json.loads((GOLDEN / "discriminator_shapes.json").read_text())
+
+
+def test_a_low_discriminator_sees_no_texture():
+    discriminator = Discriminator(width=2, height=64)
+    panorama = torch.rand(2, 3, 256, 768)
+    layout = F.avg_pool2d(panorama, 4).repeat_interleave(4, -1).repeat_interleave(4, -2)
+    torch.testing.assert_close(discriminator(panorama), discriminator(layout))
 
 
 def test_the_adversarial_losses_of_the_golden_logits_are_the_golden_ones():

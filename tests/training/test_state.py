@@ -60,6 +60,8 @@ def test_a_run_begins_with_a_given_discriminator(config, make_state, tmp_path):
     assert all(torch.equal(given[name], tensor) for name, tensor in state.discriminator.state_dict().items())
     with pytest.raises(ValueError, match="does not hold a discriminator of width 4"):
         make_state(dataclasses.replace(config, start_discriminator=tmp_path / "Dis", discriminator_width=4))
+    with pytest.raises(ValueError, match="for a height of 64 px"):
+        make_state(dataclasses.replace(config, start_discriminator=tmp_path / "Dis", discriminator_height=64))
 
 
 def test_a_checkpoint_grows_to_the_size_that_room_is_asked_for(config, make_state, tmp_path):
