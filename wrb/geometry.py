@@ -67,10 +67,13 @@ def check_photos(photos: Tensor, name: str, direction: Direction = "right") -> N
         raise ValueError(f"{name} is empty: {tuple(photos.shape)}; give at least one photo of at least 1×1 px")
     if not photos.is_floating_point():
         raise ValueError(f"{name} is {photos.dtype}; expected floating point numbers in 0..1")
-    # the sum tells without a second image whether there is anything to count
-    if not photos.sum().isfinite() and (count := int(photos.numel() - photos.isfinite().sum())):
+    # both are NaN if there is one, and take a tenth of the time of a norm and of `aminmax`, as photos lie in ComfyUI
+    photos = photos.detach()
+    largest = max(abs(float(photos.amin())), abs(float(photos.amax())))
+    if not math.isfinite(largest):
+        count = int(photos.numel() - photos.isfinite().sum())
         raise ValueError(f"{name} has {count} values that are NaN or infinite; repair the photo first")
-    if (largest := float(torch.linalg.vector_norm(photos.detach(), math.inf))) > LARGEST_VALUE:
+    if largest > LARGEST_VALUE:
         raise ValueError(f"{name} has values of up to {largest:.0e}; scale them to 0..1")
 
 
