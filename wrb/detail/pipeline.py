@@ -51,8 +51,8 @@ def add_detail(
 ) -> Tensor:
     """Scale a gap to its photos' height and to `width`, with their detail.
 
-    The same input gives the same result, on any device but for rounding, and a batch that of its pairs one by one. Photos lower than the finest level
-    of matching (64 px) have no detail to give.
+    The same input gives the same result, on any device but for rounding, and a batch that of its pairs one by one.
+    Photos lower than the finest level of matching (64 px) have no detail to give.
 
     Args:
         gap: as the network drew it, (b 3 256 w).
