@@ -28,7 +28,6 @@ REDRAW_MARGIN = 0.25
 FRINGE = 3
 """Width in px, at the network's size, of the border that `without_fringe` draws anew."""
 
-
 HIGHEST_ON_GPU = 8192
 """In px, of gaps that a GPU fills: torch's own code for it scales photos down by no more than some 47 times, and from
 12000 px on that is too little."""
