@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,12 @@ settings.load_profile("same examples each time")
 def _seeded() -> None:
     """The same numbers in every run, whichever tests ran before."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def device() -> torch.device:
+    """That of the tests marked `device`."""
+    return torch.device(os.environ.get("WRB_TEST_DEVICE", "cpu"))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
+import pytest
 import torch
 
-from wrb import blend
+from wrb import blend, painter
 from wrb.painter import without_fringe
 
 FRINGE = 3
@@ -27,3 +28,58 @@ def test_redrawing_passes_into_the_rest_of_the_photo_over_a_quarter_of_the_squar
     distance = torch.arange(256, 0, -1) - 0.5
     expected = (0.5 + 0.5 * torch.cos(torch.pi * ((distance - 192) / 64).clamp(0, 1)))[FRINGE:-FRINGE]
     torch.testing.assert_close(share[FRINGE:-FRINGE], expected, atol=1e-3, rtol=0)
+
+
+@pytest.fixture
+def on_gpu(monkeypatch):
+    """Gaps are filled as where the generator is on a GPU and the photos are not, though on the CPU too."""
+    monkeypatch.setattr(painter, "faster_device", lambda generator, gap: torch.device("cpu"))
+
+
+PAIRS = {
+    "square": ((256, 256), (256, 256), {}),
+    "wide photos, narrow gap": ((128, 700), (128, 500), {"gap_width": 40}),
+    "narrow photos, wide gap": ((128, 60), (128, 90), {"gap_width": 500}),
+    "down": ((300, 128), (200, 128), {"direction": "down", "gap_width": 150}),
+    "redrawn": ((128, 300), (128, 128), {"photo_mode": "redraw"}),
+    "without detail": ((128, 300), (128, 128), {"detail": 0}),
+}
+
+
+@pytest.mark.parametrize(("left", "right", "options"), PAIRS.values(), ids=PAIRS.keys())
+def test_what_is_sent_to_a_gpu_is_enough_and_the_gap_comes_back(left, right, options, tiny_generator, request):
+    left, right = torch.rand(1, 3, *left), torch.rand(1, 3, *right)
+    expected = blend(tiny_generator, left, right, **options).panorama
+    request.getfixturevalue("on_gpu")
+    assert torch.equal(blend(tiny_generator, left, right, **options).panorama, expected)
+
+
+@pytest.mark.usefixtures("on_gpu")
+def test_a_gap_that_a_gpu_has_no_room_for_is_filled_beside_the_photos(tiny_generator, monkeypatch):
+    left, right = torch.rand(1, 3, 128, 300), torch.rand(1, 3, 128, 128)
+    expected = blend(tiny_generator, left, right).panorama
+    add_detail, calls = painter.add_detail, []
+
+    def without_room(*arguments, **keywords):
+        add_detail(*arguments, **keywords)
+        calls.append(keywords["out"])
+        if len(calls) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+    monkeypatch.setattr(painter, "add_detail", without_room)
+    assert torch.equal(blend(tiny_generator, left, right).panorama, expected)
+    assert len(calls) == 2
+
+
+@pytest.mark.usefixtures("on_gpu")
+def test_other_errors_on_a_gpu_are_told(tiny_generator, monkeypatch):
+    def broken(*arguments, **keywords):
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(painter, "add_detail", broken)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        blend(tiny_generator, torch.rand(1, 3, 128, 128), torch.rand(1, 3, 128, 128))
+
+
+def test_photos_stay_on_the_cpu_with_the_generator(tiny_generator):
+    assert painter.faster_device(tiny_generator, torch.rand(1, 3, 128, 128)) is None

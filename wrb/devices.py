@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "DefaultCPUAllocator")
@@ -34,3 +37,15 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, RuntimeError):
         return any(words in str(error) for words in OUT_OF_MEMORY)
     return isinstance(error, MemoryError)
+
+
+@contextmanager
+def convolving_exactly() -> Iterator[None]:
+    """NVIDIA's GPUs convolve in float32 as a CPU does, not with TF32's ten bits, which is torch's default: by those,
+    other pieces of the photos would match best."""
+    allowed = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = allowed

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .detail import DetailSettings, add_detail
+from .devices import is_out_of_memory
 from .geometry import Context, Direction
 from .network.config import COLUMN_WIDTH, IMAGE_SIZE
 from .network.content_transfer import Transfer
@@ -26,6 +27,10 @@ REDRAW_MARGIN = 0.25
 
 FRINGE = 3
 """Width in px, at the network's size, of the border that `without_fringe` draws anew."""
+
+HIGHEST_ON_GPU = 8192
+"""In px, of gaps that a GPU fills: torch's own code for it scales photos down by no more than some 47 times, and from
+12000 px on that is too little."""
 
 
 @dataclass(frozen=True)
@@ -168,14 +173,30 @@ class Painter:
             junction: what the network has seen of both photos before any was redrawn.
             drawing: of the gap.
         """
-        squares = None
+        squares: tuple[Tensor, ...] = ()
         if drawing.left is None or drawing.right is None:
             squares = junction.left.context.upright_image, junction.right.context.upright_image
         else:
             self._redraw(left, drawing.left, junction.left)
             self._redraw(right, drawing.right, junction.right)
+        reach = max(gap.shape[-2:])  # of the photos, detail is taken from no farther
+        parts = drawing.gap, left[..., -reach:], right[..., :reach], *squares
+        device = faster_device(self.generator, gap)
+        if device is not None:
+            try:
+                on_device = torch.empty_like(gap, device=device)
+                self._lay(on_device, *(part.to(device) for part in parts))
+                gap.copy_(on_device)
+                return
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+        self._lay(gap, *parts)
+
+    def _lay(self, gap: Tensor, drawn: Tensor, left: Tensor, right: Tensor, *squares: Tensor) -> None:
+        """Write a gap, (1 3 h w), where it is drawn and both photos are, with their squares if these are at hand."""
         add_detail(
-            drawing.gap,
+            drawn,
             left,
             right,
             gap.shape[-1],
@@ -183,7 +204,7 @@ class Painter:
             settings=self.detail_settings,
             layers=self.layers,
             direction=self.direction,
-            squares=squares,
+            squares=(squares[0], squares[1]) if squares else None,
             out=gap,
         )
         meet_edges(gap, left[..., -1:], right[..., :1], out=gap).clamp_(0, 1)
@@ -217,6 +238,15 @@ class Painter:
             elif photo_width == seen_width:
                 full = reach
         return fade((distance - full) / (reach - full))
+
+
+def faster_device(generator: Generator, gap: Tensor) -> torch.device | None:
+    """The generator's GPU if a gap that lies elsewhere, (1 3 h w), is filled there in less time.
+
+    GPUs of other kinds than torch's "cuda" do not have all that it takes.
+    """
+    device = next(generator.parameters()).device
+    return device if device.type == "cuda" and not gap.is_cuda and gap.shape[-2] <= HIGHEST_ON_GPU else None
 
 
 def without_fringe(part: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..devices import convolving_exactly
 from ..geometry import Direction, transposed
 from ..network.config import IMAGE_SIZE
 from ..poisson import low_pass, meet_edges
@@ -34,6 +35,7 @@ from .settings import DetailSettings
 from .things import find_things
 
 
+@convolving_exactly()
 def add_detail(
     gap: Tensor,
     left: Tensor,
@@ -49,8 +51,8 @@ def add_detail(
 ) -> Tensor:
     """Scale a gap to its photos' height and to `width`, with their detail.
 
-    The same input gives the same result, and a batch that of its pairs one by one. Photos lower than the finest level
-    of matching (64 px) have no detail to give.
+    The same input gives the same result, on any device but for rounding, and a batch that of its pairs one by one.
+    Photos lower than the finest level of matching (64 px) have no detail to give.
 
     Args:
         gap: as the network drew it, (b 3 256 w).

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..devices import convolving_exactly
 from ..geometry import Direction
 from ..resampling import reflect, resample
 from .correspondence import find_correspondence
@@ -56,6 +57,7 @@ RESOLUTION_STEP = 64
 
 
 @torch.no_grad()
+@convolving_exactly()
 def sharpen(
     gap: Tensor,
     left: Tensor,
