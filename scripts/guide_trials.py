@@ -25,10 +25,11 @@ from wrb.network.weights import BUILT_IN
 TRIALS: dict[str, dict[str, Any]] = {
     "plain": {},
     "pyramid": {"pyramid_weight": 0.1},
+    "adversarial": {"pyramid_weight": 0.1, "adversarial_weight": 5e-4, "discriminator_height": 64},
     "steady": {"decay": 0.0},
 }
 """What each trial changes. Plain is as the last run of the built-in weights was; then the layout counts more than the
-pixels; then the learning rate does not fall to zero."""
+pixels; then a discriminator judges it too; then the learning rate does not fall to zero."""
 
 NUM_EPOCHS = 3
 """Of 500 photos: 187 steps, a quarter of an hour on a core."""
