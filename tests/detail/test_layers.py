@@ -5,7 +5,7 @@ import torch
 
 from tests.scenery import layers
 from wrb.detail import DetailSettings, add_detail
-from wrb.detail.layers import Sketch, depth_of_layer, match_layers, plausible_landmarks, smooth_rows
+from wrb.detail.layers import Sketch, match_layers, plausible_landmarks, smooth_rows
 from wrb.detail.segmentation import LAND, SKY, WATER
 
 SETTINGS = DetailSettings()
@@ -199,7 +199,6 @@ class TestOfPictures:
             torch.rand(3, 256, 96),
         ):
             match_layers(image, image.flip(-1), 1, SETTINGS)
-            assert 0 < depth_of_layer(image) <= 1
 
     def test_half_of_the_strength_moves_half_as_far(self):
         left, right = layers(256, 256, skyline=0.3), layers(256, 256, skyline=0.6)
@@ -207,13 +206,3 @@ class TestOfPictures:
             add_detail(left, left, right, 256, layers=strength)[0, 2].mean() for strength in (1, 0.5, 0)
         )
         assert len({round(float(value), 5) for value in (whole, half, none)}) == 3
-
-
-def test_the_last_layer_of_a_photo_ends_below_the_next_one():
-    photo = layers(256, 256, skyline=0.5)[0]
-    assert depth_of_layer(photo) == pytest.approx(0.5, abs=0.08)
-    assert depth_of_layer(photo) <= 0.5
-
-
-def test_a_thin_layer_is_not_the_only_source():
-    assert depth_of_layer(layers(256, 256, skyline=0.95)[0]) == 0.25

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..resampling import fade, reflect
 from .row_map import RowMap, centres, common_rows, interpolate, rows_at
-from .segmentation import HEIGHT, LAND, SKY, WATER, segment, skyline
+from .segmentation import HEIGHT, LAND, SKY, WATER, skyline
 from .settings import DetailSettings
 
 NUM_ROWS = 64
@@ -46,12 +46,6 @@ SMOOTHING = 0.1
 
 CLEAR = 0.03
 """As a share of the height: what is nearer to an edge is no skyline, and half as near to each other the same one."""
-
-BORDER = 2
-"""Rows of the classes' maps at a layer's border that may belong to either."""
-
-LEAST_DEPTH = 0.25
-"""As a share of the height: of a thinner layer, a gap would be stripes of the same few rows."""
 
 Landmarks = tuple[tuple[float, float], ...]
 """Rows of the left photo and the rows of the right one that belong to them, ascending, from the upper edge down."""
@@ -86,19 +80,6 @@ def match_layers(of_left: Tensor, of_right: Tensor, width: float, settings: Deta
     costs[0] = clashes[0] - settings.layer_gain
     best = int(costs.argmin())
     return row_maps[best - 1] if best else None
-
-
-def depth_of_layer(photo: Tensor) -> float:
-    """How far what is seen at a photo's lower edge, be it sky, land or water, goes up: a share of the height, at least
-    `LEAST_DEPTH`.
-
-    Args:
-        photo: RGB in 0..1, (3 h w).
-    """
-    likely = segment(photo[None]).classes[0].mean(-1).flip(1)
-    likely = likely[likely[:, : HEIGHT // 8].mean(1).argmax()]
-    other = (likely < 0.5).nonzero()[:, 0]
-    return max((int(other[0]) - BORDER) / HEIGHT, LEAST_DEPTH) if len(other) else 1.0
 
 
 def plausible_landmarks(of_left: Tensor, of_right: Tensor, settings: DetailSettings) -> Iterator[Landmarks]:

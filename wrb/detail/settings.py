@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 DIVISORS = (
     *("base_cutoff", "trusted_energy", "discontinuity_penalty", "far_photo_reach", "mirror_reach"),
-    *("dissolve_width", "slope_length", "slope_cutoff", "max_layer_stretch"),
+    *("dissolve_width", "tolerated_fault", "slope_length", "slope_cutoff", "max_layer_stretch"),
 )
 """Settings that something is divided by."""
 
@@ -145,6 +145,24 @@ class DetailSettings:
     """How far on each side of a cut between the two photos they dissolve into each other, as a share of the height; at
     both ends of the gap no farther than the narrowest gap allows. With less, borders show; with more, both photos are
     seen through each other."""
+
+    # Reflections in gaps that run down
+
+    reflected_layer_penalty: float = 0.3
+    """Cost of what the reflection of the photo above the gap shows beyond its last layer. That of the photo below costs
+    1, as it hangs from the sky. With less, a landscape is seen upside down where the sky below would reach; with more,
+    land hangs from that sky."""
+
+    repeated_reflection_penalty: float = 2.0
+    """Cost of things, and of land and water that are reflected a second time. With less, they are seen again."""
+
+    tolerated_fault: float = 0.1
+    """Such costs that do not count where one photo passes into the other. With less, borders follow skylines sharply;
+    with more, land is seen through the sky."""
+
+    fault_margin: int = 3
+    """Such costs count so many px around, at 64 px of the height. With less, borders are hard; with more, land is seen
+    through the sky at its edges."""
 
     # The light of the photos, carried on
 
