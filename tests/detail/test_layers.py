@@ -161,6 +161,22 @@ class TestSettings:
         assert twice[0] - once[0] == pytest.approx(once[0] - none[0], rel=1e-3)
         assert once[1] == pytest.approx(none[1], abs=0.02)  # water is not meant, or water alone
 
+    @pytest.mark.parametrize(
+        ("setting", "halved", "doubled"),
+        [
+            ("water_slope_penalty", ((0.5, 0.8), (0.4, 0.4)), ((0.55, 0.7), (0.4, 0.4))),
+            ("slope_penalty", ((0.3, 0.8), (0.45, 0.45)), ((0.25, 0.7), (0.5, 0.5))),
+            ("shore_clash", ((0.55, 0.7), (0.25, 0.25)), ((0.45, 0.8), (0.55, 0.55))),
+        ],
+    )
+    def test_a_penalty_decides_which_shores_land_is_moved_above(self, setting, halved, doubled):
+        """Half of it moves a pair that stays as it lies, twice as much leaves one that moves."""
+        for pair, factor, moves in ((halved, 0.5, False), (doubled, 2, True)):
+            changed = DetailSettings(**{setting: factor * getattr(SETTINGS, setting)})
+            photos = [classes(*heights) for heights in pair]
+            assert (match_layers(*photos, 1, SETTINGS) is not None) == moves
+            assert (match_layers(*photos, 1, changed) is not None) != moves
+
 
 class TestOfPictures:
     def test_of_a_sharp_drawing_no_skyline_shows_beside_the_moved_one(self):
@@ -171,6 +187,14 @@ class TestOfPictures:
             gap = add_detail(drawn, left, right, 256, settings=DetailSettings(max_moved_cutoff=cutoff))[0]
             steps.append(float(skyline_of(gap).diff().abs().max()))
         assert steps[0] < 0.03 < steps[1]
+
+    def test_of_colours_that_change_once_over_the_height_half_is_kept_where_rows_move(self):
+        left, right = layers(256, 256, skyline=0.3), layers(256, 256, skyline=0.6)
+        drawn = torch.cat([left[..., -1:]] * 128 + [right[..., :1]] * 128, dim=-1)
+        wave = 0.03 * torch.sin(torch.arange(256) * 2 * torch.pi / 256)
+        with_wave, against_it = (add_detail(drawn + sign * wave, left, right, 256)[0] for sign in (1, -1))
+        kept = (with_wave - against_it).mean((0, 1)) @ wave / (2 * wave.square().sum())
+        assert float(kept) == pytest.approx(0.5, abs=0.2)
 
     @pytest.mark.parametrize("width", [64, 256, 1024])
     def test_the_skyline_runs_from_one_photo_to_the_other_without_a_break(self, width):

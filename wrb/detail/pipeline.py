@@ -8,7 +8,8 @@ layout, is kept; everything finer comes from the photos, in three steps:
 2. The low frequencies: `low_frequencies`.
 3. The high frequencies, copied at full resolution: `high_frequencies`.
 
-Step 1 costs the same at any height; steps 2 and 3 grow with the number of pixels.
+Step 1 costs the same at any height; steps 2 and 3 grow with the number of pixels. Gaps that run down are `reflections`
+instead.
 """
 
 from __future__ import annotations
@@ -62,8 +63,8 @@ def add_detail(
         strength: from 0, the gap merely scaled, to 1, all detail.
         settings: all that the picture depends on; None: the defaults.
         layers: how far the photos' layers are led to each other, from 0, not at all, to 1, until they meet.
-        direction: "down" if all of this is transposed. Then no piece is mirrored, as it would stand on its head; and
-            with `layers`, pieces come only from what lies at the gap: the last ground, water or sky.
+        direction: "down" if all of this is transposed. Then no piece is mirrored, as it would stand on its head; or,
+            with `layers`, the gap is both photos' reflections, and nothing of the drawing.
         squares: of both photos, what lies next to the gap, (b 3 256 256), if it is at hand.
         out: where to write the result.
 
