@@ -98,7 +98,7 @@ def test_swapped_and_mirrored_photos_give_the_mirrored_map():
 def test_nothing_is_stretched_or_pressed_or_moved_more_than_the_settings_say():
     for left, right in ((0.2, 0.5), (0.15, 0.45), (0.5, 0.2)):
         for landmarks in plausible_landmarks(classes(left), classes(right), SETTINGS):
-            rows = smooth_rows(landmarks)
+            rows = smooth_rows(landmarks, SETTINGS)
             stretch = rows[0].diff() / rows[1].diff()
             assert stretch.min() > 1 / SETTINGS.max_layer_stretch - 1e-4
             assert stretch.max() < SETTINGS.max_layer_stretch + 1e-4
@@ -169,13 +169,34 @@ class TestSettings:
             ("shore_clash", ((0.55, 0.7), (0.25, 0.25)), ((0.45, 0.8), (0.55, 0.55))),
         ],
     )
-    def test_a_penalty_decides_which_shores_land_is_moved_above(self, setting, halved, doubled):
+    def test_a_penalty_decides_above_which_shores_land_is_moved(self, setting, halved, doubled):
         """Half of it moves a pair that stays as it lies, twice as much leaves one that moves."""
         for pair, factor, moves in ((halved, 0.5, False), (doubled, 2, True)):
             changed = DetailSettings(**{setting: factor * getattr(SETTINGS, setting)})
             photos = [classes(*heights) for heights in pair]
             assert (match_layers(*photos, 1, SETTINGS) is not None) == moves
             assert (match_layers(*photos, 1, changed) is not None) != moves
+
+    @pytest.mark.parametrize(
+        ("pair", "factor", "moves"), [(((0.35, 0.7), (0.65,)), 0.5, False), (((0.65,), (0.35, 0.8)), 2, True)]
+    )
+    def test_the_most_that_a_slope_costs_decides_what_meets_in_a_narrow_gap(self, pair, factor, moves):
+        photos = [classes(*heights) for heights in pair]
+        changed = DetailSettings(max_slope_cost=factor * SETTINGS.max_slope_cost)
+        assert (match_layers(*photos, 0.25, SETTINGS) is not None) == moves
+        assert (match_layers(*photos, 0.25, changed) is not None) != moves
+
+    @pytest.mark.parametrize(("width", "moves"), [(0.8, False), (1, True), (1.7, True)])
+    def test_a_part_of_a_gap_in_which_all_moves_is_wider_than_six_tenths_of_the_height(self, width, moves):
+        """Two thirds of the gap are the widest part; only in a part does land move beside a sea."""
+        photos = classes(0.4, 0.7), classes(0.5, 0.5)
+        row_map = match_layers(*photos, width, SETTINGS)
+        assert (row_map is not None and row_map.end <= 2 / 3) == moves
+
+    def test_rows_are_smoothed_within_a_tenth_of_the_height_of_a_landmark(self):
+        left_rows, _ = smooth_rows(((0.0, 0.0), (0.375, 0.625), (1.0, 1.0)), SETTINGS)
+        bent = (left_rows.diff().diff().abs() > 1e-5).nonzero()[:, 0] + 1
+        assert bent.tolist() == list(range(32 - 6, 32 + 6 + 1))
 
 
 class TestOfPictures:

@@ -27,9 +27,6 @@ NUM_ROWS = 64
 MOVING_RANGES = ((0.0, 1.0), (1 / 3, 1.0), (0.5, 1.0), (0.0, 2 / 3), (0.0, 0.5))
 """From where to where in the gap rows may move: with less than all of it, one photo's pieces do all of the moving."""
 
-NARROWEST_RANGE = 0.6
-"""In heights, of those that are not the whole gap: in less, what meets is a cliff."""
-
 SKETCH_HEIGHT = 32
 """In px, of the sketches in which candidates are compared."""
 
@@ -37,12 +34,6 @@ MAX_SKETCH_WIDTH = 128
 
 SKETCH_OVERLAP = 0.6
 """Over so many heights, in the middle of the gap, a sketch passes from one photo into the other."""
-
-STEEP = 0.6
-"""Squares of slopes above that cost no more: in the narrowest gaps, what meets has to be steep."""
-
-SMOOTHING = 0.1
-"""As a share of the height: rows near a landmark move nearly as much as itself."""
 
 CLEAR = 0.03
 """As a share of the height: what is nearer to an edge is no skyline, and half as near to each other the same one."""
@@ -66,12 +57,12 @@ def match_layers(of_left: Tensor, of_right: Tensor, width: float, settings: Deta
     Returns:
         None where nothing is gained by moving rows.
     """
-    unmoved = RowMap(*smooth_rows(EDGES, of_left.device))
+    unmoved = RowMap(*smooth_rows(EDGES, settings, of_left.device))
     row_maps = [
-        RowMap(*smooth_rows(landmarks, of_left.device), *moving)
+        RowMap(*smooth_rows(landmarks, settings, of_left.device), *moving)
         for landmarks in plausible_landmarks(of_left, of_right, settings)
         for moving in MOVING_RANGES
-        if moving == MOVING_RANGES[0] or (moving[1] - moving[0]) * width > NARROWEST_RANGE
+        if moving == MOVING_RANGES[0] or (moving[1] - moving[0]) * width > settings.narrowest_moving_range
     ]
     if not row_maps:
         return None
@@ -128,12 +119,14 @@ def _is_plausible(landmarks: Landmarks, max_stretch: float) -> bool:
     return True
 
 
-def smooth_rows(landmarks: Landmarks, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+def smooth_rows(
+    landmarks: Landmarks, settings: DetailSettings, device: torch.device | None = None
+) -> tuple[Tensor, Tensor]:
     """The rows of both photos for the common rows, (n+1) each: midway between landmarks, and smooth."""
     marks = torch.tensor(landmarks, device=device).T
     common = torch.linspace(0, 1, NUM_ROWS + 1, device=device)
     apart = interpolate(marks.mean(0)[None], (marks[1] - marks[0])[None], common[None])
-    reach = round(SMOOTHING * NUM_ROWS)
+    reach = round(settings.layer_smoothing * NUM_ROWS)
     kernel = fade(torch.arange(-reach, reach + 1, device=device).abs() / (reach + 1))
     # beyond the upper and the lower edge, where nothing moves, it goes on turned upside down
     padded = torch.cat([-apart[:, 1 : reach + 1].flip(1), apart, -apart[:, -reach - 1 : -1].flip(1)], dim=1)
@@ -176,7 +169,7 @@ class Sketch:
         shore = (left[:, LAND] * right[:, WATER] + right[:, LAND] * left[:, WATER]).mean(1)
         clashes = ((clash + settings.shore_clash * shore) * both).sum(-1) / both.sum()
         of_water = (shown[:, WATER] * slopes).mean((1, 2))
-        of_others = ((1 - shown[:, WATER]) * slopes.square().clamp(max=STEEP)).mean((1, 2))
+        of_others = ((1 - shown[:, WATER]) * slopes.square().clamp(max=settings.max_slope_cost)).mean((1, 2))
         penalties = settings.water_slope_penalty * of_water + settings.slope_penalty * of_others
         return clashes, self.width * penalties
 

@@ -196,12 +196,24 @@ class DetailSettings:
     """Cost of land and clouds that are made to slope, for the square of the slope times its area. With less,
     they become cliffs and streaks; with more, less of them meets."""
 
+    max_slope_cost: float = 0.6
+    """Squares of slopes above that cost no more: in the narrowest gaps, what meets has to be steep. With less, slopes
+    become cliffs in wider gaps too; with more, nothing meets in narrow ones."""
+
     shore_clash: float = 0.1
     """How much land that meets the other photo's water counts, compared with land that meets its sky."""
 
     max_moved_cutoff: float = 1.0
     """Cut-off frequency up to which the drawing's colours are kept in a gap whose rows are moved. What the network drew
     finer lies at other heights: with more of it, the skyline of a strong network shows beside the moved one."""
+
+    narrowest_moving_range: float = 0.6
+    """In heights, of a part of the gap in which all of the moving is done. With less, what meets there is a cliff; with
+    more, a sea stays as it lies unless the gap is wide."""
+
+    layer_smoothing: float = 0.1
+    """As a share of the height: so far from a skyline, rows move nearly as much as itself. With less, what stands on it
+    is bent; with more, skylines miss each other."""
 
     max_layer_shift: float = 0.32
     """By at most how many heights rows are moved: a skyline farther off is left where it is."""
