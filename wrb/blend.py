@@ -102,7 +102,8 @@ def blend(
         detail: how much of the photos' own detail the gap receives, from 0, as the network drew it, to 1, all.
         layers: how far sky, land and water of one photo are led to those of the other, by moving rows of the gap: from
             0, not at all, to 1, until they meet. Where that cannot be told for sure, nothing moves, nor without detail.
-            With "down", the gap has detail only from the last ground, water or sky beside it.
+            With "down", whatever it is above 0, the gap shows both photos' reflections instead of pieces of them, and
+            one passes into the other where no land hangs from the sky; of the network's drawing nothing is left then.
         detail_settings: how the detail is made; None: the defaults, which are documented one by one.
         direction: "down" lays the left photo on top and the right one, scaled to its width, below; then `gap_width` is
             the gap's height, and what is said here of heights holds for widths.

@@ -5,7 +5,7 @@ import torch
 
 from tests.scenery import layers
 from wrb.detail import DetailSettings, add_detail
-from wrb.detail.layers import Sketch, depth_of_layer, match_layers, plausible_landmarks, smooth_rows
+from wrb.detail.layers import Sketch, match_layers, plausible_landmarks, smooth_rows
 from wrb.detail.segmentation import LAND, SKY, WATER
 
 SETTINGS = DetailSettings()
@@ -98,7 +98,7 @@ def test_swapped_and_mirrored_photos_give_the_mirrored_map():
 def test_nothing_is_stretched_or_pressed_or_moved_more_than_the_settings_say():
     for left, right in ((0.2, 0.5), (0.15, 0.45), (0.5, 0.2)):
         for landmarks in plausible_landmarks(classes(left), classes(right), SETTINGS):
-            rows = smooth_rows(landmarks)
+            rows = smooth_rows(landmarks, SETTINGS)
             stretch = rows[0].diff() / rows[1].diff()
             assert stretch.min() > 1 / SETTINGS.max_layer_stretch - 1e-4
             assert stretch.max() < SETTINGS.max_layer_stretch + 1e-4
@@ -161,6 +161,43 @@ class TestSettings:
         assert twice[0] - once[0] == pytest.approx(once[0] - none[0], rel=1e-3)
         assert once[1] == pytest.approx(none[1], abs=0.02)  # water is not meant, or water alone
 
+    @pytest.mark.parametrize(
+        ("setting", "halved", "doubled"),
+        [
+            ("water_slope_penalty", ((0.5, 0.8), (0.4, 0.4)), ((0.55, 0.7), (0.4, 0.4))),
+            ("slope_penalty", ((0.3, 0.8), (0.45, 0.45)), ((0.25, 0.7), (0.5, 0.5))),
+            ("shore_clash", ((0.55, 0.7), (0.25, 0.25)), ((0.45, 0.8), (0.55, 0.55))),
+        ],
+    )
+    def test_a_penalty_decides_above_which_shores_land_is_moved(self, setting, halved, doubled):
+        """Half of it moves a pair that stays as it lies, twice as much leaves one that moves."""
+        for pair, factor, moves in ((halved, 0.5, False), (doubled, 2, True)):
+            changed = DetailSettings(**{setting: factor * getattr(SETTINGS, setting)})
+            photos = [classes(*heights) for heights in pair]
+            assert (match_layers(*photos, 1, SETTINGS) is not None) == moves
+            assert (match_layers(*photos, 1, changed) is not None) != moves
+
+    @pytest.mark.parametrize(
+        ("pair", "factor", "moves"), [(((0.35, 0.7), (0.65,)), 0.5, False), (((0.65,), (0.35, 0.8)), 2, True)]
+    )
+    def test_the_most_that_a_slope_costs_decides_what_meets_in_a_narrow_gap(self, pair, factor, moves):
+        photos = [classes(*heights) for heights in pair]
+        changed = DetailSettings(max_slope_cost=factor * SETTINGS.max_slope_cost)
+        assert (match_layers(*photos, 0.25, SETTINGS) is not None) == moves
+        assert (match_layers(*photos, 0.25, changed) is not None) != moves
+
+    @pytest.mark.parametrize(("width", "moves"), [(0.8, False), (1, True), (1.7, True)])
+    def test_a_part_of_a_gap_in_which_all_moves_is_wider_than_six_tenths_of_the_height(self, width, moves):
+        """Two thirds of the gap are the widest part; only in a part does land move beside a sea."""
+        photos = classes(0.4, 0.7), classes(0.5, 0.5)
+        row_map = match_layers(*photos, width, SETTINGS)
+        assert (row_map is not None and row_map.end <= 2 / 3) == moves
+
+    def test_rows_are_smoothed_within_a_tenth_of_the_height_of_a_landmark(self):
+        left_rows, _ = smooth_rows(((0.0, 0.0), (0.375, 0.625), (1.0, 1.0)), SETTINGS)
+        bent = (left_rows.diff().diff().abs() > 1e-5).nonzero()[:, 0] + 1
+        assert bent.tolist() == list(range(32 - 6, 32 + 6 + 1))
+
 
 class TestOfPictures:
     def test_of_a_sharp_drawing_no_skyline_shows_beside_the_moved_one(self):
@@ -171,6 +208,14 @@ class TestOfPictures:
             gap = add_detail(drawn, left, right, 256, settings=DetailSettings(max_moved_cutoff=cutoff))[0]
             steps.append(float(skyline_of(gap).diff().abs().max()))
         assert steps[0] < 0.03 < steps[1]
+
+    def test_of_colours_that_change_once_over_the_height_half_is_kept_where_rows_move(self):
+        left, right = layers(256, 256, skyline=0.3), layers(256, 256, skyline=0.6)
+        drawn = torch.cat([left[..., -1:]] * 128 + [right[..., :1]] * 128, dim=-1)
+        wave = 0.03 * torch.sin(torch.arange(256) * 2 * torch.pi / 256)
+        with_wave, against_it = (add_detail(drawn + sign * wave, left, right, 256)[0] for sign in (1, -1))
+        kept = (with_wave - against_it).mean((0, 1)) @ wave / (2 * wave.square().sum())
+        assert float(kept) == pytest.approx(0.5, abs=0.2)
 
     @pytest.mark.parametrize("width", [64, 256, 1024])
     def test_the_skyline_runs_from_one_photo_to_the_other_without_a_break(self, width):
@@ -199,7 +244,6 @@ class TestOfPictures:
             torch.rand(3, 256, 96),
         ):
             match_layers(image, image.flip(-1), 1, SETTINGS)
-            assert 0 < depth_of_layer(image) <= 1
 
     def test_half_of_the_strength_moves_half_as_far(self):
         left, right = layers(256, 256, skyline=0.3), layers(256, 256, skyline=0.6)
@@ -207,13 +251,3 @@ class TestOfPictures:
             add_detail(left, left, right, 256, layers=strength)[0, 2].mean() for strength in (1, 0.5, 0)
         )
         assert len({round(float(value), 5) for value in (whole, half, none)}) == 3
-
-
-def test_the_last_layer_of_a_photo_ends_below_the_next_one():
-    photo = layers(256, 256, skyline=0.5)[0]
-    assert depth_of_layer(photo) == pytest.approx(0.5, abs=0.08)
-    assert depth_of_layer(photo) <= 0.5
-
-
-def test_a_thin_layer_is_not_the_only_source():
-    assert depth_of_layer(layers(256, 256, skyline=0.95)[0]) == 0.25

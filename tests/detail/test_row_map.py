@@ -3,16 +3,19 @@
 import pytest
 import torch
 
+from wrb.detail import DetailSettings
 from wrb.detail.cross_dissolve import Contribution
 from wrb.detail.layers import EDGES, smooth_rows
 from wrb.detail.row_map import RowMap, interpolate
+
+SETTINGS = DetailSettings()
 
 LANDMARKS = (EDGES[0], (0.3, 0.6), EDGES[1])
 
 
 @pytest.fixture(params=[(0.0, 1.0), (1 / 3, 1.0), (0.0, 0.5)])
 def row_map(request) -> RowMap:
-    return RowMap(*smooth_rows(LANDMARKS), *request.param)
+    return RowMap(*smooth_rows(LANDMARKS, SETTINGS), *request.param)
 
 
 def smooth_image(height, width):
@@ -21,7 +24,7 @@ def smooth_image(height, width):
 
 
 def test_photos_that_lie_as_they_are_stay():
-    unmoved = RowMap(*smooth_rows(EDGES))
+    unmoved = RowMap(*smooth_rows(EDGES, SETTINGS))
     row = (torch.arange(32) + 0.5) / 32
     torch.testing.assert_close(unmoved.rows_shown(32, 20), row[:, None].expand(2, 32, 20))
     image = smooth_image(64, 48)
@@ -53,8 +56,8 @@ def test_swapped_and_mirrored_photos_give_the_mirrored_displacement(row_map):
 
 
 def test_landmarks_the_other_way_round_give_the_rows_the_other_way_round():
-    left, right = smooth_rows(LANDMARKS)
-    swapped = smooth_rows(tuple((there, here) for here, there in LANDMARKS))
+    left, right = smooth_rows(LANDMARKS, SETTINGS)
+    swapped = smooth_rows(tuple((there, here) for here, there in LANDMARKS), SETTINGS)
     torch.testing.assert_close(swapped, (right, left))
 
 

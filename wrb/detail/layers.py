@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..resampling import fade, reflect
 from .row_map import RowMap, centres, common_rows, interpolate, rows_at
-from .segmentation import HEIGHT, LAND, SKY, WATER, segment, skyline
+from .segmentation import HEIGHT, LAND, SKY, WATER, skyline
 from .settings import DetailSettings
 
 NUM_ROWS = 64
@@ -26,9 +26,6 @@ NUM_ROWS = 64
 
 MOVING_RANGES = ((0.0, 1.0), (1 / 3, 1.0), (0.5, 1.0), (0.0, 2 / 3), (0.0, 0.5))
 """From where to where in the gap rows may move: with less than all of it, one photo's pieces do all of the moving."""
-
-NARROWEST_RANGE = 0.6
-"""In heights, of those that are not the whole gap: in less, what meets is a cliff."""
 
 SKETCH_HEIGHT = 32
 """In px, of the sketches in which candidates are compared."""
@@ -38,20 +35,8 @@ MAX_SKETCH_WIDTH = 128
 SKETCH_OVERLAP = 0.6
 """Over so many heights, in the middle of the gap, a sketch passes from one photo into the other."""
 
-STEEP = 0.6
-"""Squares of slopes above that cost no more: in the narrowest gaps, what meets has to be steep."""
-
-SMOOTHING = 0.1
-"""As a share of the height: rows near a landmark move nearly as much as itself."""
-
 CLEAR = 0.03
 """As a share of the height: what is nearer to an edge is no skyline, and half as near to each other the same one."""
-
-BORDER = 2
-"""Rows of the classes' maps at a layer's border that may belong to either."""
-
-LEAST_DEPTH = 0.25
-"""As a share of the height: of a thinner layer, a gap would be stripes of the same few rows."""
 
 Landmarks = tuple[tuple[float, float], ...]
 """Rows of the left photo and the rows of the right one that belong to them, ascending, from the upper edge down."""
@@ -72,12 +57,12 @@ def match_layers(of_left: Tensor, of_right: Tensor, width: float, settings: Deta
     Returns:
         None where nothing is gained by moving rows.
     """
-    unmoved = RowMap(*smooth_rows(EDGES, of_left.device))
+    unmoved = RowMap(*smooth_rows(EDGES, settings, of_left.device))
     row_maps = [
-        RowMap(*smooth_rows(landmarks, of_left.device), *moving)
+        RowMap(*smooth_rows(landmarks, settings, of_left.device), *moving)
         for landmarks in plausible_landmarks(of_left, of_right, settings)
         for moving in MOVING_RANGES
-        if moving == MOVING_RANGES[0] or (moving[1] - moving[0]) * width > NARROWEST_RANGE
+        if moving == MOVING_RANGES[0] or (moving[1] - moving[0]) * width > settings.narrowest_moving_range
     ]
     if not row_maps:
         return None
@@ -86,19 +71,6 @@ def match_layers(of_left: Tensor, of_right: Tensor, width: float, settings: Deta
     costs[0] = clashes[0] - settings.layer_gain
     best = int(costs.argmin())
     return row_maps[best - 1] if best else None
-
-
-def depth_of_layer(photo: Tensor) -> float:
-    """How far what is seen at a photo's lower edge, be it sky, land or water, goes up: a share of the height, at least
-    `LEAST_DEPTH`.
-
-    Args:
-        photo: RGB in 0..1, (3 h w).
-    """
-    likely = segment(photo[None]).classes[0].mean(-1).flip(1)
-    likely = likely[likely[:, : HEIGHT // 8].mean(1).argmax()]
-    other = (likely < 0.5).nonzero()[:, 0]
-    return max((int(other[0]) - BORDER) / HEIGHT, LEAST_DEPTH) if len(other) else 1.0
 
 
 def plausible_landmarks(of_left: Tensor, of_right: Tensor, settings: DetailSettings) -> Iterator[Landmarks]:
@@ -147,12 +119,14 @@ def _is_plausible(landmarks: Landmarks, max_stretch: float) -> bool:
     return True
 
 
-def smooth_rows(landmarks: Landmarks, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+def smooth_rows(
+    landmarks: Landmarks, settings: DetailSettings, device: torch.device | None = None
+) -> tuple[Tensor, Tensor]:
     """The rows of both photos for the common rows, (n+1) each: midway between landmarks, and smooth."""
     marks = torch.tensor(landmarks, device=device).T
     common = torch.linspace(0, 1, NUM_ROWS + 1, device=device)
     apart = interpolate(marks.mean(0)[None], (marks[1] - marks[0])[None], common[None])
-    reach = round(SMOOTHING * NUM_ROWS)
+    reach = round(settings.layer_smoothing * NUM_ROWS)
     kernel = fade(torch.arange(-reach, reach + 1, device=device).abs() / (reach + 1))
     # beyond the upper and the lower edge, where nothing moves, it goes on turned upside down
     padded = torch.cat([-apart[:, 1 : reach + 1].flip(1), apart, -apart[:, -reach - 1 : -1].flip(1)], dim=1)
@@ -195,7 +169,7 @@ class Sketch:
         shore = (left[:, LAND] * right[:, WATER] + right[:, LAND] * left[:, WATER]).mean(1)
         clashes = ((clash + settings.shore_clash * shore) * both).sum(-1) / both.sum()
         of_water = (shown[:, WATER] * slopes).mean((1, 2))
-        of_others = ((1 - shown[:, WATER]) * slopes.square().clamp(max=STEEP)).mean((1, 2))
+        of_others = ((1 - shown[:, WATER]) * slopes.square().clamp(max=settings.max_slope_cost)).mean((1, 2))
         penalties = settings.water_slope_penalty * of_water + settings.slope_penalty * of_others
         return clashes, self.width * penalties
 

@@ -149,5 +149,5 @@ class RowwiseResampling:
 
     def rows(self, rows: slice) -> Tensor:
         """Rows of the large image, (3 rows width)."""
-        few = slice(self.first[rows.start], self.last[rows.stop - 1] + 1)
+        few = slice(min(self.first[rows]), max(self.last[rows]) + 1)
         return (self.weights[rows, few] @ self.image[few]).unflatten(1, (3, -1)).transpose(0, 1)

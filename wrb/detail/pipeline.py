@@ -8,7 +8,8 @@ layout, is kept; everything finer comes from the photos, in three steps:
 2. The low frequencies: `low_frequencies`.
 3. The high frequencies, copied at full resolution: `high_frequencies`.
 
-Step 1 costs the same at any height; steps 2 and 3 grow with the number of pixels.
+Step 1 costs the same at any height; steps 2 and 3 grow with the number of pixels. Gaps that run down are `reflections`
+instead.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ from ..resampling import pool, reflect, resample, resize
 from .correspondence import find_correspondence
 from .cross_dissolve import Contributions, dissolve
 from .high_frequencies import compose
-from .layers import depth_of_layer, match_layers
+from .layers import match_layers
 from .low_frequencies import RowwiseResampling, guidance_cutoff, merge, trusted_cutoff
+from .reflections import dissolve_reflections, mix_reflections
 from .row_map import RowMap
 from .segmentation import HEIGHT, Segmentation, segment
 from .settings import DetailSettings
@@ -63,8 +65,8 @@ def add_detail(
         strength: from 0, the gap merely scaled, to 1, all detail.
         settings: all that the picture depends on; None: the defaults.
         layers: how far the photos' layers are led to each other, from 0, not at all, to 1, until they meet.
-        direction: "down" if all of this is transposed. Then no piece is mirrored, as it would stand on its head; and
-            with `layers`, pieces come only from what lies at the gap: the last ground, water or sky.
+        direction: "down" if all of this is transposed. Then no piece is mirrored, as it would stand on its head; or,
+            with `layers`, the gap is both photos' reflections, and nothing of the drawing.
         squares: of both photos, what lies next to the gap, (b 3 256 256), if it is at hand.
         out: where to write the result.
 
@@ -96,8 +98,6 @@ def _write_gap(
     num_rows = settings.num_cell_rows
     num_cells = round(width * num_rows / height)
     cell_width = width / num_cells  # in px and not always whole: cells fill the gap exactly
-    if direction == "down" and layers:
-        left, right = _layer_at_end(left), _layer_at_end(right.flip(-1)).flip(-1)
     left_cells, right_cells = (
         num_photo_cells(photo.shape[-1], max(height, width), cell_width, settings) for photo in (left, right)
     )
@@ -122,7 +122,11 @@ def _write_gap(
         beside_gap = of_left.classes[..., -HEIGHT:], of_right.classes[..., :HEIGHT]
         row_map = match_layers(*beside_gap, width / height, settings)
     smalls = left_small, gap_small, right_small
-    if row_map is None:
+    if layers and direction == "down":
+        classes = of_left.classes, of_right.classes
+        contributions = dissolve_reflections(classes, things, num_cells * HEIGHT // num_rows, settings)
+        merged = mix_reflections(left_small, right_small, contributions, gap_small.shape[-1])
+    elif row_map is None:
         cutoff = trusted_cutoff(*smalls, settings)
         merged, contributions = _lay_pieces(*smalls, things, cutoff, settings, direction)
     else:
@@ -197,14 +201,6 @@ def _lay_pieces(
 def num_photo_cells(photo_width: int, most: int, cell_width: float, settings: DetailSettings) -> int:
     """Of how many cells of a photo the gap is laid: of at most so many px of it, and of at least `min_photo_cells`."""
     return max(settings.min_photo_cells, int(min(photo_width, most) / cell_width))
-
-
-def _layer_at_end(photo: Tensor) -> Tensor:
-    """The columns at the end of a photo, (3 h w), whose transposed photo shows one layer there."""
-    height = photo.shape[-2]
-    square = photo[..., -height:]
-    depth = depth_of_layer(square.mT)
-    return photo if depth == 1 else photo[..., -max(1, round(depth * square.shape[-1])) :]
 
 
 def right_end(photo: Tensor, width: int) -> Tensor:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 DIVISORS = (
     *("base_cutoff", "trusted_energy", "discontinuity_penalty", "far_photo_reach", "mirror_reach"),
-    *("dissolve_width", "slope_length", "slope_cutoff", "max_layer_stretch"),
+    *("dissolve_width", "tolerated_fault", "slope_length", "slope_cutoff", "max_layer_stretch"),
 )
 """Settings that something is divided by."""
 
@@ -146,6 +146,24 @@ class DetailSettings:
     both ends of the gap no farther than the narrowest gap allows. With less, borders show; with more, both photos are
     seen through each other."""
 
+    # Reflections in gaps that run down
+
+    reflected_layer_penalty: float = 0.3
+    """Cost of what the reflection of the photo above the gap shows beyond its last layer. That of the photo below costs
+    1, as it hangs from the sky. With less, a landscape is seen upside down where the sky below would reach; with more,
+    land hangs from that sky."""
+
+    repeated_reflection_penalty: float = 2.0
+    """Cost of things, and of land and water that are reflected a second time. With less, they are seen again."""
+
+    tolerated_fault: float = 0.1
+    """Such costs that do not count where one photo passes into the other. With less, borders follow skylines sharply;
+    with more, land is seen through the sky."""
+
+    fault_margin: int = 3
+    """Such costs count so many px around, at 64 px of the height. With less, borders are hard; with more, land is seen
+    through the sky at its edges."""
+
     # The light of the photos, carried on
 
     slope_length: float = 0.125
@@ -178,12 +196,24 @@ class DetailSettings:
     """Cost of land and clouds that are made to slope, for the square of the slope times its area. With less,
     they become cliffs and streaks; with more, less of them meets."""
 
+    max_slope_cost: float = 0.6
+    """Squares of slopes above that cost no more: in the narrowest gaps, what meets has to be steep. With less, slopes
+    become cliffs in wider gaps too; with more, nothing meets in narrow ones."""
+
     shore_clash: float = 0.1
     """How much land that meets the other photo's water counts, compared with land that meets its sky."""
 
     max_moved_cutoff: float = 1.0
     """Cut-off frequency up to which the drawing's colours are kept in a gap whose rows are moved. What the network drew
     finer lies at other heights: with more of it, the skyline of a strong network shows beside the moved one."""
+
+    narrowest_moving_range: float = 0.6
+    """In heights, of a part of the gap in which all of the moving is done. With less, what meets there is a cliff; with
+    more, a sea stays as it lies unless the gap is wide."""
+
+    layer_smoothing: float = 0.1
+    """As a share of the height: so far from a skyline, rows move nearly as much as itself. With less, what stands on it
+    is bent; with more, skylines miss each other."""
 
     max_layer_shift: float = 0.32
     """By at most how many heights rows are moved: a skyline farther off is left where it is."""
