@@ -97,7 +97,8 @@ class Run:
                 f"a batch of {config.batch_size} cannot be shared out among {accelerator.num_processes} processes and "
                 f"{config.parts} parts; change batch_size or parts"
             )
-        _require_writable(config.out)
+        if self.is_main:  # it alone writes; two at once would delete each other's test file
+            _require_writable(config.out)
         training_photos, held_back = _photos(config)
         if config.keep_by == "kid" and len(held_back) < 2:
             raise ValueError(
